@@ -117,7 +117,7 @@ class ToolSpec:
 
     name: str
     command: type[Command]
-    rights: tuple[Right, ...] = ("read",)
+    rights: tuple[Right, ...] = ("read", "request")  # whoever may request a promotion may look first
     only: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     quotas: tuple[Quota, ...] = ()
@@ -220,7 +220,7 @@ TOOLS = {
             only=("model", "version", "to", "reason", "keep_existing", "validation", "idempotency_key"),
             keys=_REQUEST_KEYS,
         ),
-        ToolSpec(name="wait", command=WaitForRequest, rights=("request", "read"), keys=_REQUEST_KEYS),
+        ToolSpec(name="wait", command=WaitForRequest, keys=_REQUEST_KEYS),
         ToolSpec(
             name="propose_monitor",
             command=ProposeMonitor,

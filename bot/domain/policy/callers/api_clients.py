@@ -90,7 +90,7 @@ class ApiClient(StrictModel):
     oidc: OidcIdentity | None = None  # or the CI jobs that use ID tokens instead
     acts_for: UserId | None = None  # the Slack user ID of the person whose agent has the token
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models it can access
-    # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
+    # push: send readings; request: make requests and register; read: read all requests. Over MCP, both can read models
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
