@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from bot import logging_context
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Client, actor_id
+from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.core.ci_run import CiRun
 from bot.domain.core.errors import QuotaExceeded, Refused, Unreachable
 from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
@@ -239,6 +240,16 @@ class ApiCall:
                     model=Name(truncate(model, 100)),
                 ),
             )
+
+    def identify_agent(self, name: str = "", version: str = "") -> Agent:
+        """Return the agent that makes the call, and the person it acts for according to the policy.
+
+        `name`, `version`: how it introduces itself; by default, as in the User-Agent header. Nobody verifies them.
+        """
+        if not name:
+            name, _, version = self.headers.get("user-agent", "").partition(" ")[0].partition("/")
+        people, run = self.services.policy().people, self.verified_run
+        return introduce_agent(name, version, self.rules.acts_for or (people.find(run) if run else None) or "")
 
     def idempotency_key(self) -> str | None:
         """Return the Idempotency-Key. Raises ApiError if it's invalid."""

@@ -218,7 +218,8 @@ def _submit(
         ci = call.verified_run or parse_ci_run(body.ci.model_dump())
     except BadInput as error:
         raise _refusal(error) from None
-    origin = Origin(entry_point="api", ci=ci, idempotency_key=call.idempotency_key(), digest=digest)
+    key, agent = call.idempotency_key(), call.identify_agent() if call.rules.acts_for else None
+    origin = Origin(entry_point="api", ci=ci, agent=agent, idempotency_key=key, digest=digest)
     return submit_command(call, command_class, arguments, origin, action)
 
 

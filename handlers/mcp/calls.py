@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from bot import logging_context
 from bot.domain.commands.base import Command
 from bot.domain.core.actors import actor_id
-from bot.domain.core.agent import Agent, introduce_agent
+from bot.domain.core.agent import Agent
 from bot.domain.core.errors import BadInput, QuotaExceeded, UnknownModel
 from bot.domain.core.sentence import Name, say
 from bot.domain.monitoring.proposals.messages import proposal_status
@@ -206,13 +206,6 @@ class ToolCall:
         self.call.require_right("read requests", ("request", "read"))
         find_command(self.call, request_id, only_own="read" not in self.call.rules.may)
         return documents.find_document(context.ledger, context.policy, request_id)
-
-
-def identify_agent(call: ApiCall, name: str, version: str) -> Agent:
-    """Return the agent of a call, and the person it acts for according to the policy."""
-    people, run = call.services.policy().people, call.verified_run
-    person = call.rules.acts_for or (people.find(run) if run else None)
-    return introduce_agent(name, version, person or "")
 
 
 def _key_and_digest(asked_for: Document, given: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ from bot.version import version
 from handlers.api.body import MAX_BODY_BYTES, read_body
 from handlers.api.calls import HEADERS_BY_STATUS, JSON_TYPE, ApiCall, ApiError, ApiServices, Right
 from handlers.errors import explain, new_error_id
-from handlers.mcp.calls import ToolCall, identify_agent
+from handlers.mcp.calls import ToolCall
 from handlers.mcp.catalog import INSTRUCTIONS, TOOLS
 from handlers.mcp.results import to_error, to_result
 from handlers.terminal.session import TerminalSession
@@ -66,12 +66,14 @@ def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
         with logging_context.bound(quote=new_error_id()):
             try:
                 call = await admit(context)
-                name, its_version = _introduction(context, call)
+                introduction = context.session.client_params and context.session.client_params.client_info
                 logging_context.bind(actor=actor_id(call.client), tool=tool.name)
                 tool_call = ToolCall(
                     call=call,
                     session=session,
-                    agent=identify_agent(call, name, its_version),
+                    agent=call.identify_agent(introduction.title or introduction.name, introduction.version)
+                    if introduction
+                    else call.identify_agent(),
                     report_progress=context.session.report_progress,
                     waits=waits,
                 )
@@ -169,14 +171,6 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-def _introduction(context: Context, call: ApiCall) -> tuple[str, str]:
-    """Return how the agent introduces itself: its name and version. Nobody verifies them."""
-    if params := context.session.client_params:
-        return params.client_info.title or params.client_info.name, params.client_info.version
-    name, _, its_version = call.headers.get("user-agent", "").partition(" ")[0].partition("/")
-    return name, its_version
 
 
 def _refusal(error: ApiError) -> CallToolResult:

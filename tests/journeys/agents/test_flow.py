@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx2
 import pytest
 
-from tests.support.app.app_fixture import RunningApp, make_policy, message_text
+from localslack import LocalSlack
+from tests.support.app.app_fixture import RunningApp, make_policy, message_text, running_app
 from tests.support.mcp.agent import TestAgent
+from tests.support.registry.memory import MemoryRegistry
 
 TOKEN = "agents-secret"
 
@@ -55,6 +59,22 @@ class TestFlow:
         assert evidence["summary"]["exceptions"] == {}
         assert request["id"] in str(evidence)
         assert agent.call("history", model="churn")["served"][0]["request"] == request["id"]
+
+    def test_over_the_http_api_the_person_counts_too_even_if_the_policy_later_forgets_them(
+        self, slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BOBS_TOKEN", "bobs-secret")
+        client = {"token_env": "BOBS_TOKEN", "may": ["request"], "acts_for": "U0BOB"}
+        with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"clients": {"bobs": client}})) as app:
+            body = {"model": "churn", "version": 4, "to": "production", "reason": "better"}
+            headers = {"Authorization": "Bearer bobs-secret", "User-Agent": "script/3"}
+            asked = httpx2.post(f"{app.service.address}/v1/requests", json=body, headers=headers).json()
+            assert asked["agent"] == {"name": "script", "version": "3", "acts_for": "U0BOB"}
+            forgetful = make_policy({"clients": {"bobs": client | {"acts_for": None}}})
+            app.registrar.context.active_policy.replace(forgetful, "r2")
+            app.bob.types("#ml-models", f"/model approve {asked['id']}")
+            app.answer(app.bob, "This agent acts for you")
+            assert app.production() == [3]
 
     def test_the_card_shows_the_client(self, app: RunningApp, agent: TestAgent) -> None:
         agent.call("request_promotion", model="churn", version=4, to="production", reason="better")
