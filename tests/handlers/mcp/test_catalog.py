@@ -41,6 +41,8 @@ class TestCatalog:
             "default": 50,
         }
         assert TOOLS["validate"].describe().input_schema["properties"]["to"]["enum"] == ["staging", "production"]
+        key = TOOLS["request_promotion"].describe().input_schema["properties"]["idempotency_key"]
+        assert (key["maxLength"], key["pattern"]) == (100, "^[!-~]*$")
 
     def test_breaking_glass_is_no_argument(self) -> None:
         assert "break_glass" not in TOOLS["request_promotion"].describe().input_schema["properties"]

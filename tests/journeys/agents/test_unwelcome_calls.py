@@ -63,3 +63,15 @@ def test_agents_that_wait_for_mlflow_delay_no_one_else(
         answers.set()
         for thread in threads:
             thread.join()
+
+
+def test_while_mlflow_is_down_agents_are_told_and_a_request_is_kept(app: RunningApp, agent: TestAgent) -> None:
+    app.registry.is_down = True  # type: ignore[attr-defined]  # it's in memory
+    assert agent.refused("find")["code"] == "RegistryUnreachable"
+    request = agent.call("request_promotion", model="churn", version=4, to="production", reason="better")
+    assert (request["state"], request["is_final"]) == ("asked", False)
+    app.registry.is_down = False  # type: ignore[attr-defined]
+    app.registrar.command_queue.execute(request["id"])
+    app.registrar.schedule_delivery()
+    app.card(holds="better")
+    assert agent.call("wait", request=request["id"], timeout=0)["state"] == "pending"
