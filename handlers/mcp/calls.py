@@ -169,7 +169,6 @@ class ToolCall:
             "name": proposal.monitor.name,
             "rule": proposal.monitor.rule.model_dump(mode="json"),
             "backtest": str(proposal.backtest),
-            "firings": [firing.at.isoformat() for firing in made.backtest.firings] if made.backtest else None,
             "channel": made.proposal.where,
             "sentence": str(proposal_status(proposal, made.proposal.where)),
         }

@@ -231,7 +231,6 @@ TOOLS = {
                 "state": "open, added, or dismissed",
                 "rule": "all of its settings",
                 "backtest": "when it would have failed within the last 30 days, as a sentence",
-                "firings": "the times when it would have failed, or null for an earlier proposal",
                 "sentence": "what happens next",
             },
         ),
