@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -178,6 +179,11 @@ class ToolSpec:
         return build_command(self.command, values)
 
 
+def _without_flags(keys: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a query's keys as tools name things: they have no flags, and another name for `promote`."""
+    return {key: re.sub(r"registrar \w+ --json", "wait", text).replace("--", "") for key, text in keys.items()}
+
+
 _REQUEST_KEYS = {
     "id": "the request's short ID",
     "state": "its state, such as pending or done",
@@ -189,11 +195,11 @@ _REQUEST_KEYS = {
 TOOLS = {
     tool.name: tool
     for tool in (
-        ToolSpec(name="find", command=ListModels, keys=queries.KEYS[ListModels]),
-        ToolSpec(name="show", command=ShowModel, keys=queries.KEYS[ShowModel]),
-        ToolSpec(name="compare", command=Compare, keys=comparisons.KEYS[Compare]),
-        ToolSpec(name="best", command=FindBest, keys=comparisons.KEYS[FindBest]),
-        ToolSpec(name="validate", command=Validate, keys=comparisons.KEYS[Validate]),
+        ToolSpec(name="find", command=ListModels, keys=_without_flags(queries.KEYS[ListModels])),
+        ToolSpec(name="show", command=ShowModel, keys=_without_flags(queries.KEYS[ShowModel])),
+        ToolSpec(name="compare", command=Compare, keys=_without_flags(comparisons.KEYS[Compare])),
+        ToolSpec(name="best", command=FindBest, keys=_without_flags(comparisons.KEYS[FindBest])),
+        ToolSpec(name="validate", command=Validate, keys=_without_flags(comparisons.KEYS[Validate])),
         ToolSpec(
             name="explain_gate",
             command=ExplainGate,
@@ -203,7 +209,7 @@ TOOLS = {
                 "sentence": "the explanation",
             },
         ),
-        ToolSpec(name="history", command=ShowHistory, keys=queries.KEYS[ShowHistory]),
+        ToolSpec(name="history", command=ShowHistory, keys=_without_flags(queries.KEYS[ShowHistory])),
         ToolSpec(
             name="evidence",
             command=AuditEvidence,
