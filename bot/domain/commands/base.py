@@ -278,7 +278,7 @@ def is_version_ref(text: str) -> bool:
 
 def parse_each(parse_word: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Return a parser that turns one or more words into a tuple, each parsed by `parse_word`."""
-    return lambda words: tuple(parse_word(word) for word in ([words] if isinstance(words, str) else words))
+    return lambda words: tuple(parse_word(word) for word in (words if isinstance(words, list | tuple) else [words]))
 
 
 def parse_metric_names(text: object) -> tuple[str, ...]:

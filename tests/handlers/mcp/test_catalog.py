@@ -7,6 +7,7 @@ import pytest
 
 from bot.domain.commands.base import MissingArguments
 from bot.domain.core.errors import BadInput
+from bot.domain.registry.model import parse_version_ref
 from handlers.mcp.catalog import TOOLS
 
 READING = ["find", "show", "compare", "best", "validate", "explain_gate", "history", "evidence"]
@@ -48,6 +49,16 @@ class TestCatalog:
         assert "break_glass" not in TOOLS["request_promotion"].describe().input_schema["properties"]
         with pytest.raises(BadInput, match="Unknown argument “break_glass”"):
             TOOLS["request_promotion"].parse({"model": "churn", "version": 4, "to": "production", "break_glass": True})
+
+    @pytest.mark.parametrize("given", [4, "4", ["4"], [4]])
+    def test_one_value_can_stand_for_a_list(self, given: object) -> None:
+        command = TOOLS["compare"].parse({"model": "churn", "versions": given})
+        assert command.versions == (parse_version_ref("4"),)
+
+    @pytest.mark.parametrize("given", [{"4": 1}, 4.5, True, [None], [[4]]])
+    def test_a_value_of_another_type_is_refused(self, given: object) -> None:
+        with pytest.raises(BadInput):
+            TOOLS["compare"].parse({"model": "churn", "versions": given})
 
     def test_results_of_a_validation_are_an_object(self) -> None:
         command = TOOLS["validate"].parse({"model": "churn", "version": 4, "validation": {"f1": 0.9}})
