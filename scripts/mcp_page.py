@@ -16,7 +16,7 @@ _CODES = {
     "UnknownVersion": "There's no such version.",
     "UnknownRequest": "There's no such request, or the client can't see it.",
     "QuotaExceeded": "The client has used up a quota. `retry_after` says how many seconds to wait.",
-    "Unauthorized": "The token isn't valid anymore, or was used for another change.",
+    "Unauthorized": "The token isn't valid anymore, or it's a CI token that was already used for another change.",
     "AlreadyOpen": "The model and stage already have a pending request.",
     "GateFailed": "A gate failed that no one can override.",
     "TooFewApprovers": "Fewer people can approve than have to.",
@@ -41,8 +41,8 @@ unblocks, or breaks glass: people do that in Slack. [Let agents ask](../how-to/l
 connect an agent.
 
 Each call counts against the [quota](policy.md#quotas) `api_calls`; some count against others, too. No tool is
-destructive, each can be repeated, and none reaches anything but the registry, the ledger, and Slack. MCP's annotations
-say so.
+destructive, each can be repeated, and none reaches anything but the registry, the ledger, the policy's metric sources,
+and Slack. MCP's annotations say so.
 
 ## Results
 
@@ -51,7 +51,7 @@ A result has these keys, both as structured content and in the text:
 | key | value |
 | --- | --- |
 | `notice` | "{NOTICE}" |
-| `cut` | What was left out, where: texts over {MAX_TEXT_LENGTH:,} characters end with "…", and long lists are cut. |
+| `cut` | Which lists were cut, and by how much. Texts over {MAX_TEXT_LENGTH:,} characters end with "…". |
 | `data` | The tool's document, at most {MAX_LENGTH:,} characters. |
 
 In the text, `data` is inside a tag with a random name. In `data`, the beginning of anything like a tag is replaced, and
@@ -89,7 +89,7 @@ def _arguments(schema: Mapping[str, Any]) -> Iterator[list[str]]:
             _type(about),
             "yes" if name in schema["required"] else "",
             f"`{about['default']}`" if "default" in about else "",
-            as_sentence(about["description"]),
+            about["description"],  # as agents read it: some begin with a value
         ]
 
 

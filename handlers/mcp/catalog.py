@@ -181,7 +181,10 @@ class ToolSpec:
 
 def _without_flags(keys: Mapping[str, str]) -> Mapping[str, str]:
     """Return a query's keys as tools name things: they have no flags, and another name for `promote`."""
-    return {key: re.sub(r"registrar \w+ --json", "wait", text).replace("--", "") for key, text in keys.items()}
+    return {
+        key: re.sub(r"registrar \w+ --json", "wait", text).replace("--", "").replace("VERSION", "version")
+        for key, text in keys.items()
+    }
 
 
 _REQUEST_KEYS = {
