@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -61,21 +61,21 @@ class ToolCall:
         """
         command = await run_in_threadpool(self._admit, tool, arguments)
         try:
-            return await self._execute(command)
+            return await self._execute(tool, command)
         except (ApiError, UnknownModel) as error:
             code = error.document.get("kind") if isinstance(error, ApiError) else error.code
             if code != UnknownModel.__name__ or "*" in self.call.rules.models:
                 raise
             raise unknown_model_error(command.model, None) from error  # no suggestion: the client may not know it
 
-    async def _execute(self, command: Any) -> Document:
+    async def _execute(self, tool: ToolSpec, command: Any) -> Document:
         if isinstance(command, WaitForRequest):
             return await self._wait(command)
         asking: dict[type[Command], Callable[[Any], Document]] = {
             RequestPromotion: self._request,
             ProposeMonitor: self._propose,
         }
-        run = asking.get(type(command), self._read)
+        run = asking.get(type(command), partial(self._read, tool))
         # Clients take turns, and have few threads, so that slow calls of one delay neither people nor other clients.
         pool, owner = self.session.registrar.query_pool, actor_id(self.call.client)
         return await asyncio.wrap_future(pool.submit_for(owner, logging_context.with_context(partial(run, command))))
@@ -97,14 +97,14 @@ class ToolCall:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def _read(self, command: Any) -> Document:
+    def _read(self, tool: ToolSpec, command: Any) -> Document:
         if isinstance(command, ExplainGate):
             return self._explain_gate(command)
         if isinstance(command, AuditEvidence):
             with self.session.registrar.context.ledger.read() as reader:
                 return report(reader, command)
         view = self._query(command)
-        if isinstance(view, list):  # of models
+        if tool.lists_models:
             view = [model for model in view if self.call.covers_model(model.name)]
         output = _RENDERERS[type(command)](self.session, command, view, OutputFormat.JSON)
         document: Document = json.loads(output.text)
@@ -131,14 +131,7 @@ class ToolCall:
             "model": version.model,
             "version": version.version,
             "to": command.to.value,
-            "gate": {
-                "name": gate.name,
-                "bound": gate.bound,
-                "value": gate.value,
-                "passed": gate.passed,
-                "note": gate.note,
-                "limit": gate.limit,
-            },
+            "gate": asdict(gate),
             "overriders": overriders,
             "sentence": str(gate_explanation(gate, version.version, overriders)),
         }

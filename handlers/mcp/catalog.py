@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from mcp.types import Tool, ToolAnnotations
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
 from bot.domain.commands.base import (
@@ -28,6 +26,7 @@ from bot.domain.commands.parser import build_command
 from bot.domain.commands.promotions import Promote, Validate
 from bot.domain.commands.registry import Compare, FindBest, ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
+from bot.domain.commands.rule_flags import value_type
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Code, Name, say
 from bot.domain.policy.callers.quotas import Quota
@@ -70,9 +69,20 @@ class RequestPromotion(Promote):
 
     details = (
         "People approve or reject it in Slack; you can't. The same arguments always return the same request, even "
-        "after it was decided. A model and a stage can have one pending request."
+        "after it was decided. A name that can mean another version later, such as latest, needs an idempotency_key. "
+        "A model and a stage can have one pending request."
     )
     idempotency_key: IdempotencyKey = ""
+
+    @model_validator(mode="after")
+    def _require_fixed_version(self) -> RequestPromotion:
+        """Refuse a name that can mean another version later: the same arguments would return this request then, too."""
+        if self.version.kind not in {"number", "semver"} and not self.idempotency_key:
+            raise BadInput(
+                say("{version} can mean another version later. Give a number, or a key.", version=Code(self.version)),
+                "version",
+            )
+        return self
 
     def plain_command(self) -> Promote:
         """Return Slack's version of the command."""
@@ -113,7 +123,8 @@ class ToolSpec:
     """A tool: the command it's generated from, and the rights of which the client needs one.
 
     `only` are the command's fields that it has; empty for all. `required` are fields that only the tool requires.
-    `quotas` are those that it counts against, besides the command's own. `keys` describes its data.
+    `quotas` are those that it counts against, besides the command's own. `lists_models`: its view is a list of models,
+    of which a client sees only its own. `keys` describes its data.
     """
 
     name: str
@@ -122,6 +133,7 @@ class ToolSpec:
     only: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     quotas: tuple[Quota, ...] = ()
+    lists_models: bool = False
     keys: Mapping[str, str]
 
     @property
@@ -198,7 +210,7 @@ _REQUEST_KEYS = {
 TOOLS = {
     tool.name: tool
     for tool in (
-        ToolSpec(name="find", command=ListModels, keys=_without_flags(queries.KEYS[ListModels])),
+        ToolSpec(name="find", command=ListModels, lists_models=True, keys=_without_flags(queries.KEYS[ListModels])),
         ToolSpec(name="show", command=ShowModel, keys=_without_flags(queries.KEYS[ShowModel])),
         ToolSpec(name="compare", command=Compare, keys=_without_flags(comparisons.KEYS[Compare])),
         ToolSpec(name="best", command=FindBest, keys=_without_flags(comparisons.KEYS[FindBest])),
@@ -278,38 +290,25 @@ def _describe_output(keys: Mapping[str, str]) -> dict[str, Any]:
 
 def _describe_argument(name: str, field: FieldInfo, argument: Argument) -> dict[str, Any]:
     """Return an argument's JSON schema, from its field's type and bounds."""
-    info = MonitorConfig.model_fields.get(name, field) if field.annotation is str else field
-    schema = _describe_type(info.annotation) | {"description": argument.help}
     if name == "validation":
         numbers = {"type": "object", "additionalProperties": {"type": "number"}}
         return numbers | {"description": "results of your own validation, by metric"}
+    info = MonitorConfig.model_fields.get(name, field) if field.annotation is str else field  # flags of rules are text
+    schema = _describe_type(info.annotation) | {"description": argument.help}
     for bound, key in _BOUNDS.items():
         limit = next((getattr(item, bound) for item in info.metadata if hasattr(item, bound)), None)
         if isinstance(limit, int | float | str) and schema["type"] != "array":
             schema[key] = limit
-    if isinstance(field.default, str | int | float) and field.default != "":
-        schema["default"] = field.default
-    elif isinstance(field.default, Stage):
-        schema["default"] = field.default.value.lower()
-    return schema
+    default = field.default.value.lower() if isinstance(field.default, Stage) else field.default
+    return schema | ({"default": default} if isinstance(default, str | int | float) and default != "" else {})
 
 
 def _describe_type(annotation: Any) -> dict[str, Any]:
-    origin, parts = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _describe_type(parts[0])
-    if origin in {Union, UnionType}:
-        return (
-            _describe_type(parts[0])
-            if len([part for part in parts if part is not type(None)]) == 1
-            else {"type": "string"}
-        )
-    if origin is Literal:
-        return {"type": "string", "enum": list(parts)}
-    if origin is tuple:
+    kind = value_type(annotation)
+    if get_origin(kind) is Literal:
+        return {"type": "string", "enum": list(get_args(kind))}
+    if get_origin(kind) is tuple:
         return {"type": "array", "items": {"type": "string"}}
-    if annotation is Stage:
+    if kind is Stage:
         return {"type": "string", "enum": [stage.value.lower() for stage in TARGET_STAGES]}
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return {"type": "string", "enum": [item.value for item in annotation]}
-    return {"type": {bool: "boolean", int: "integer", float: "number"}.get(annotation, "string")}
+    return {"type": {bool: "boolean", int: "integer", float: "number"}.get(kind, "string")}

@@ -50,6 +50,8 @@ _CALL = "registrar_call"  # where a request's scope has its admitted call
 
 Context = ServerRequestContext[Any, Any]
 AdmitCall = Callable[[Context], Awaitable[ApiCall]]
+ListTools = Callable[[Context, PaginatedRequestParams | None], Awaitable[ListToolsResult]]
+CallTool = Callable[[Context, CallToolRequestParams], Awaitable[CallToolResult]]
 
 
 def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
@@ -83,6 +85,11 @@ def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
             except Exception as error:  # an unexpected one has an ID to report
                 return _error(error)
 
+    return new_server(list_tools, call_tool)
+
+
+def new_server(list_tools: ListTools, call_tool: CallTool) -> Server[Any]:
+    """Return an MCP server that answers with these two functions, and introduces itself as Registrar."""
     return Server(
         "registrar",
         title="Registrar",

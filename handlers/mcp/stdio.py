@@ -12,7 +12,7 @@ import anyio
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server import Server, ServerRequestContext
+from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.types import (
@@ -35,14 +35,11 @@ from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from bot.version import version
 from handlers.api.calls import ApiCall, ApiServices
-from handlers.mcp.catalog import INSTRUCTIONS
-from handlers.mcp.server import PATH, RIGHTS, build_server
-from handlers.terminal.remote import token_source
+from handlers.mcp.server import PATH, RIGHTS, AdmitCall, Context, build_server, new_server
+from handlers.terminal.remote import bot_address, token_source
 from handlers.terminal.session import TerminalSession, print_warning
 
-CALL_TIMEOUT = 60.0  # seconds without anything from the bot, which reports progress while a tool waits
-
-Context = ServerRequestContext[Any, Any]
+CALL_TIMEOUT = 60.0  # seconds without anything from the bot, whose stream has pings while a tool waits
 
 
 def serve_stdio() -> int:
@@ -75,7 +72,7 @@ async def _serve(server: Server[Any]) -> None:
 # -- on the bot's machine ----------------------------------------------------------------------------------------------
 
 
-def _local_caller(session: TerminalSession, token: str) -> Callable[[Context], Any]:
+def _local_caller(session: TerminalSession, token: str) -> AdmitCall:
     """Return the function that admits a local call like one over HTTP with this token."""
     context = session.registrar.context
     services = ApiServices(
@@ -98,11 +95,6 @@ def _local_caller(session: TerminalSession, token: str) -> Callable[[Context], A
     return admit
 
 
-def _cause(error: BaseException) -> BaseException:
-    """Return the error in the groups that the SDK's tasks wrap around it."""
-    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
 # -- on another machine ------------------------------------------------------------------------------------------------
 
 
@@ -119,7 +111,7 @@ class _Token(httpx2.Auth):
 
 def _forwarding_server(settings: Settings) -> Server[Any]:
     """Return a server that forwards each request to the bot, with the agent's own introduction."""
-    url = f"{(settings.bot_url or '').rstrip('/')}{PATH}"
+    url = f"{bot_address(settings)}{PATH}"
     _, read_token = token_source(settings, os.environ)
 
     async def forward(context: Context, use: Callable[[Client], Any]) -> Any:
@@ -150,11 +142,9 @@ def _forwarding_server(settings: Settings) -> Server[Any]:
         result: CallToolResult = await forward(context, call)
         return result
 
-    return Server(
-        "registrar",
-        title="Registrar",
-        version=version(),
-        instructions=INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-    )
+    return new_server(list_tools, call_tool)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the error in the groups that the SDK's tasks wrap around it."""
+    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

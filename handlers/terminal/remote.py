@@ -55,9 +55,7 @@ class BotClient:
     ) -> None:
         self.show_status = show_status
         self._variable, self._read_token = token_source(settings, os.environ)
-        self._url = (settings.bot_url or "").rstrip("/")
-        if not self._url.startswith(("http://", "https://")):
-            raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
+        self._url = bot_address(settings)
         self._client = httpx2.Client(timeout=timeout)
 
     def close(self) -> None:
@@ -104,6 +102,14 @@ class BotClient:
         if isinstance(kind, type) and issubclass(kind, RegistrarError) and kind is not errors.GateFailed:
             return kind(why)
         return errors.BadInput(why) if response.status_code in {404, 413, 415, 422} and not kind else Refused(why)
+
+
+def bot_address(settings: Settings) -> str:
+    """Return the bot's address, without a slash at the end. Raises Misconfigured."""
+    url = (settings.bot_url or "").rstrip("/")
+    if not url.startswith(("http://", "https://")):
+        raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
+    return url
 
 
 def token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, Callable[[], str]]:

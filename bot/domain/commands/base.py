@@ -77,6 +77,7 @@ class MissingArguments(BadInput):
 
 
 def parse_reason(text: object) -> str:
+    """Return a reason as it's stored. Raises BadInput if it's too long."""
     reason = sanitize_text(str(text)).strip()
     if len(reason) > MAX_REASON_LENGTH:
         raise BadInput(f"The reason is over {MAX_REASON_LENGTH:,} characters. Shorten it, and link to the details.")

@@ -27,18 +27,18 @@ def flag_of(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def _value_type(annotation: Any) -> Any:
-    """Return a field's type, or the Literal of its choices."""
+def value_type(annotation: Any) -> Any:
+    """Return a field's type, without None and annotations, or the Literal of its choices. Of several, the first."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _value_type(get_args(annotation)[0])
+        return value_type(get_args(annotation)[0])
     if origin in {Union, UnionType}:
-        return _value_type(next(arg for arg in get_args(annotation) if arg is not type(None)))
+        return value_type(next(arg for arg in get_args(annotation) if arg is not type(None)))
     return annotation
 
 
 def _placeholder(field: str, info: FieldInfo) -> str:
-    kind = _value_type(info.annotation)
+    kind = value_type(info.annotation)
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     return {float: "X", int: "N", timedelta: "TIME", MinimumEffect: "EFFECT"}.get(kind, field.upper())
@@ -74,7 +74,7 @@ def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
 
 def _normalize_choice(field: str, value: Any) -> Any:
     """Return a choice in the rule's spelling; `dry-run` and `Notify` are accepted."""
-    if isinstance(value, str) and get_origin(_value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
+    if isinstance(value, str) and get_origin(value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
         return value.strip().lower().replace("-", "_")
     return value.strip() if isinstance(value, str) else value
 

@@ -29,8 +29,11 @@ class Agent:
 
 def introduce_agent(name: str, version: str = "", person: str = "") -> Agent:
     """Return the agent with this name and version, made fit to show. `person`: see `Agent`; never from the agent."""
-    shown = (truncate(sanitize_text(text).strip(), MAX_NAME_LENGTH) for text in (name, version))
-    return Agent(name=next(shown) or UNNAMED, version=next(shown), person=person)
+    return Agent(name=_to_show(name) or UNNAMED, version=_to_show(version), person=person)
+
+
+def _to_show(text: str) -> str:
+    return truncate(sanitize_text(text).strip(), MAX_NAME_LENGTH)
 
 
 def pack_agent(agent: Agent) -> dict[str, str]:

@@ -76,9 +76,10 @@ class TestFlow:
             app.answer(app.bob, "This agent acts for you")
             assert app.production() == [3]
 
-    def test_the_card_shows_the_client(self, app: RunningApp, agent: TestAgent) -> None:
+    def test_the_card_shows_the_client_the_agent_and_the_person(self, app: RunningApp, agent: TestAgent) -> None:
         agent.call("request_promotion", model="churn", version=4, to="production", reason="better")
-        assert "agents" in message_text(app.card(holds="better"))
+        text = message_text(app.card(holds="better"))
+        assert "Requested by `agents` with `trainer 1.2`, acting for <@U0ALICE>" in text
 
 
 class TestAsking:
@@ -105,6 +106,18 @@ class TestAsking:
         agent.call("request_promotion", model="churn", version=4, to="production", idempotency_key="k")
         error = agent.refused("request_promotion", model="churn", version=4, to="staging", idempotency_key="k")
         assert "already used with a different body" in error["message"]
+
+    @pytest.mark.parametrize("version", ["latest", "@champion", "Production"])
+    def test_a_name_that_can_mean_another_version_later_needs_a_key(
+        self, app: RunningApp, agent: TestAgent, version: str
+    ) -> None:
+        error = agent.refused("request_promotion", model="churn", version=version, to="production")
+        assert (error["code"], error["field"]) == ("BadInput", "version")
+        assert f"{version} can mean another version later" in error["message"]
+
+    def test_with_a_key_the_newest_version_can_be_requested(self, app: RunningApp, agent: TestAgent) -> None:
+        arguments = {"model": "churn", "version": "latest", "to": "production", "idempotency_key": "monday"}
+        assert agent.call("request_promotion", **arguments)["version"] == 5
 
     def test_a_gate_that_fails_is_explained(self, app: RunningApp, agent: TestAgent) -> None:
         explained = agent.call("explain_gate", model="churn", version=5, gate="accuracy")

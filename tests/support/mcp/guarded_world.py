@@ -79,8 +79,8 @@ POLICY: dict[str, Any] = {
         },
     },
 }
-# What changes by itself, or only copies the rest: messages, tags, snapshots, claims, and checks. Every other table is
-# guarded, also one that's added later.
+# What changes automatically, or only copies the rest: messages, tags, snapshots, claims, and checks. Other tables are
+# guarded, also those that are added later.
 _FREE_TABLES = {
     *("notes", "postings", "turns", "copies", "looks", "leases", "calls", "nonces", "readings", "measurements"),
     *("standings", "digests", "audit_head", "baselines", "own_baselines"),
