@@ -139,18 +139,16 @@ class ToolCall:
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def _request(self, command: Any) -> Document:
-        self.call.use_id_token()
         promote = command.plain_command()
-        key, digest = _key_and_digest(promote.dump(), command.idempotency_key)
+        key, digest = self._key_and_digest(promote.dump(), command.idempotency_key)
         origin = replace(self._origin, idempotency_key=key, digest=digest)
         arguments = {name: value for name, value in promote.dump().items() if name != "verb"}
         queued = submit_command(self.call, type(promote), arguments, origin, "request promotions of")
         return execute_command(self.call.registrar, queued)[1]
 
     def _propose(self, command: Any) -> Document:
-        self.call.use_id_token()
         add = command.plain_command()
-        key, digest = _key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
+        key, digest = self._key_and_digest(add.dump() | {"reason": command.reason}, command.idempotency_key)
         proposals = self.session.registrar.proposals
         made = proposals.propose(self.call.client, add, reason=command.reason, agent=self.agent, key=key, digest=digest)
         self.session.registrar.schedule_delivery()
@@ -165,6 +163,19 @@ class ToolCall:
             "channel": made.proposal.where,
             "sentence": str(proposal_status(proposal, made.proposal.where)),
         }
+
+    def _key_and_digest(self, asked_for: Document, given: str) -> tuple[str, str]:
+        """Return the idempotency key, and the digest of what's asked for. Without a key, the same is asked for once.
+
+        Asking for something new uses up an ID token; repeating a call doesn't. Raises ApiError.
+        """
+        digest = hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()
+        key = f"mcp:{given or digest}"
+        with self.session.registrar.context.ledger.read() as reader:
+            is_new = reader.queued_command_with_key(self.call.client, key) is None
+        if is_new:
+            self.call.use_id_token()
+        return key, digest
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
@@ -198,9 +209,3 @@ class ToolCall:
         self.call.require_right("read requests", ("request", "read"))
         find_command(self.call, request_id, only_own="read" not in self.call.rules.may)
         return documents.find_document(context.ledger, context.policy, request_id)
-
-
-def _key_and_digest(asked_for: Document, given: str) -> tuple[str, str]:
-    """Return the idempotency key, and the digest of what's asked for. Without a key, the same is asked for once."""
-    digest = hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()
-    return f"mcp:{given or digest}", digest

@@ -44,9 +44,10 @@ def test_the_person_is_who_started_the_job(app: RunningApp, issuer: OidcIssuer) 
     assert stored.ci.is_verified
 
 
-def test_a_token_asks_once_and_reads_until_it_expires(app: RunningApp, issuer: OidcIssuer) -> None:
+def test_a_token_asks_for_one_thing_and_reads_until_it_expires(app: RunningApp, issuer: OidcIssuer) -> None:
     agent = TestAgent(url=app.service.address, token=issuer.sign(CLAIMS))
     request = agent.call("request_promotion", model="churn", version=4, to="production")
+    assert agent.call("request_promotion", model="churn", version=4, to="production")["id"] == request["id"]
     error = agent.refused("request_promotion", model="churn", version=4, to="staging")
     assert error["code"] == "Unauthorized"
     assert "has already been used for a change" in error["message"]
