@@ -63,6 +63,14 @@ class Project:
         network = container.inspect()["NetworkSettings"]["Networks"][self.engine.name]
         return f"http://{network['IPAddress']}:{port}"
 
+    def promote(self, version: int) -> None:
+        """Promote a version to Production. If that takes too long, the failure shows what the services logged."""
+        try:
+            promote(self.slack, version, self.stages)
+        except (AssertionError, TimeoutError) as error:
+            logs = [container.log() for service in OURS for container in self.containers(service)]
+            raise AssertionError("\n".join([f"v{version} isn't in Production", *logs])) from error
+
     def stages(self) -> dict[str, str]:
         """Return each version's stage."""
         [mlflow] = self.containers("mlflow")
@@ -122,15 +130,15 @@ def differences(engine: Engine, slack: LocalSlack) -> str:
 
 def test_after_a_replica_is_killed_and_replaced_decisions_continue(project: Project) -> None:
     register_versions(project)
-    promote(project.slack, 1, project.stages)
+    project.promote(1)
     first, second = project.containers("registrar")
     os.kill(first.pid, signal.SIGKILL)
     first.remove()
-    promote(project.slack, 2, project.stages)
+    project.promote(2)
     project.start("registrar")
     project.slack.wait_until_connected(2, timeout=60)
     assert second.stop(int(grace("registrar"))) == 0, second.log()
-    promote(project.slack, 3, project.stages)  # by the replacement
+    project.promote(3)  # by the replacement
     project.engine.podman("start", second.name)
     project.slack.wait_until_connected(2, timeout=60)
     assert project.stages() == {"1": "Archived", "2": "Archived", "3": "Production"}

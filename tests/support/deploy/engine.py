@@ -28,6 +28,7 @@ BASE = "localhost/registrar-base"  # built if the Dockerfile's base can't be pul
 STAND_INS = Path(__file__).parent / "stand_ins"
 DESCRIPTORS = 4096
 LONG = 300.0  # seconds for one command
+PATIENCE_FOR_A_CARD = 180.0  # seconds; what a killed process had claimed is free again after 90
 POLICY = """\
 channel: "#ml-models"
 models: {"*": {production: {approvers: [U0BOB]}, staging: {approvers: [U0BOB]}}}
@@ -131,7 +132,7 @@ def promote(
         buttons = [part["text"]["text"] for part in parts if part.get("type") == "button"]
         return "Approve" in buttons and named.search(str(message.get("text"))) is not None
 
-    card = bob.waits_for(CHANNEL, is_pending, 60)
+    card = bob.waits_for(CHANNEL, is_pending, PATIENCE_FOR_A_CARD)
     before_the_click()
     bob.clicks(card, "Approve")
     wait_until(lambda: stages()[str(version)] == "Production")
