@@ -26,6 +26,7 @@ from bot.malloc import limit_malloc
 from bot.metrics.recorder import PrometheusMetrics
 from bot.ports import UnsetSetting
 from bot.registrar import Registrar
+from bot.registry.light_import import leave_out_data_libraries
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
 from handlers import jobs, logs, mcp
@@ -62,11 +63,11 @@ def serve(
     A worker accepts nothing from Slack: it works on the queue alongside the processes that do. Raises Misconfigured and
     SlackUnreachable before anything is served, and LedgerUpgraded after the process has stopped because of it.
     """
-    preload_slow_modules()
     metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
     helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
+    leave_out_data_libraries()
     with closing(build_for_slack(settings, policy, observer=metrics, warn=unset.append)) as registrar:
         logs.set_process_name(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
@@ -94,15 +95,6 @@ def serve(
                 wait_for_stop(stop, settings.drain_time.total_seconds())
             finally:
                 exit_after(SHUTDOWN_SECONDS, getattr(sys.exception(), "exit_code", 0))
-
-
-def preload_slow_modules() -> None:
-    """Import the comparison and chart libraries now, because the first request would wait seconds for them."""
-    import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
-
-    from bot.slack.monitoring import chart  # noqa: F401, PLC0415
-    from bot.slack.registry import comparison_chart  # noqa: F401, PLC0415
-    from bot.slack.rollbacks import history_chart  # noqa: F401, PLC0415
 
 
 def exit_after(seconds: float, code: int = 0) -> None:
@@ -169,9 +161,9 @@ class Service:
         )
         web = self._build_web(metrics)
         self._server = build_server(web, allot_descriptors(settings), settings.trusted_proxies)
-        self._scheduler = jobs.build_scheduler(registrar, settings)
         self._outbox_thread = jobs.OutboxThread(registrar)
         self._digest_thread = jobs.DigestThread(registrar)
+        self._scheduler = jobs.build_scheduler(registrar, settings, self._digest_thread.wake)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._socket_mode: SocketModeConnection | None = None
         self._is_started = False

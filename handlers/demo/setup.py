@@ -22,7 +22,7 @@ from handlers.demo.folder import DemoFolder
 from handlers.demo.guide import DemoGuide
 from handlers.demo.model_server import ModelServer
 from handlers.demo.progress import ProgressReporter
-from handlers.serve import Service, preload_slow_modules
+from handlers.serve import Service
 from localslack import LocalSlack
 
 MAX_WAIT_SECONDS = 180.0  # seconds for serve.py to start, and for the first reading; a slow disk can take most of it
@@ -126,6 +126,8 @@ def has_monitors(registrar: Registrar) -> bool:
 
 def _preload(registrar: Registrar) -> None:
     """Load what the first command needs while people read the terminal. On a second start, they type sooner."""
-    preload_slow_modules()
+    from bot.slack.monitoring import chart  # noqa: F401 - slow to load, like the one below
+    from bot.slack.registry import comparison_chart  # noqa: F401
+
     with suppress(RegistrarError):
         registrar.context.registry.versions(models.MODEL)

@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop
 
 from bot.domain.core.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.ports import NO_OBSERVER, Observer
+from bot.registry.light_import import importing_lightly
 from bot.registry.mlflow.acknowledgement import acknowledge_at_once
 from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, is_alias_race, translate_error
 
@@ -142,13 +143,15 @@ def open_connections(
     lock = Lock()
 
     def open_registry() -> Any:
-        from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
+        with importing_lightly():
+            from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
 
         acknowledge_at_once(tracking_uri, registry_uri or tracking_uri)
         return ModelRegistryClient(registry_uri or tracking_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
     def open_tracker() -> Any:
-        from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
+        with importing_lightly():
+            from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
 
         acknowledge_at_once(tracking_uri, registry_uri or tracking_uri)
         return TrackingServiceClient(tracking_uri)  # type: ignore[no-untyped-call]

@@ -22,7 +22,7 @@ from bot.registrar import Registrar
 from bot.services.core.admins import AdminAlerts
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
-from handlers.serve import Service, preload_slow_modules
+from handlers.serve import Service
 from handlers.startup import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
@@ -164,7 +164,6 @@ def running_app(
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: its HTTP port; 0 picks a free one.
     `is_worker`: it does background work, without a connection from Slack. `policy_file`: the file with edits.
     """
-    preload_slow_modules()  # as `registrar run` does
     if isinstance(registry, MemoryRegistry) and not registry.models():
         add_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}

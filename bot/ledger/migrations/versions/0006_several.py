@@ -5,7 +5,6 @@ The queue's tables and functions are the installed version's. tests/contracts/le
 
 import sqlalchemy as sa
 from alembic import op
-from procrastinate.schema import SchemaManager
 
 revision = "0006"
 down_revision = "0005"
@@ -49,6 +48,8 @@ def upgrade() -> None:
     # Bypasses SQLAlchemy, whose driver reads the text's percent signs as parameters.
     driver = op.get_bind().connection.driver_connection
     assert driver is not None
+    from procrastinate.schema import SchemaManager  # noqa: PLC0415 - SQLite needs no PostgreSQL driver
+
     driver.execute(SchemaManager.get_schema())
 
 
