@@ -12,7 +12,7 @@ from typing import TypeVar
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError
 from bot.fair_pool import FairPool
-from bot.ports import Directory
+from bot.ports import Directory, DueWork
 from bot.process_identity import is_process_gone
 from bot.services.audit.anchoring import Anchoring
 from bot.services.audit.streaming import AuditStream
@@ -172,6 +172,12 @@ class Registrar(Worker):
     digests: Digests
     directory: Directory
     admins: AdminAlerts
+
+    def due_work(self) -> frozenset[DueWork]:
+        """Return the kinds of work that may be due now. Raises LedgerUnavailable."""
+        with self.context.ledger.read() as reader:
+            due = reader.due_work(self.context.clock.now())
+        return due | {DueWork.RECOVERY} if self.context.availability.is_unavailable else due
 
     def recover(self) -> None:
         """Resume waiting work: unfinished transitions, commands, and messages.

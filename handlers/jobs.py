@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import inf
 
@@ -19,14 +19,15 @@ from apscheduler.events import (
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
+from bot.ports import DueWork
 from bot.registrar import Registrar
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
 CLOCK_CHECK_SECONDS = 1.0  # seconds between checks for a clock that was set back
-DELIVERY_SECONDS = 1.0  # seconds between checks for new messages
-DIGEST_SECONDS = 1.0  # seconds between checks for files to hash
+PULSE_SECONDS = 0.5  # seconds between checks for due work
+IDLE_SECONDS = 15.0  # seconds between two runs of a job without due work; some also do what isn't in the ledger
 DIGEST_STOP_SECONDS = 5.0  # seconds to wait for a store that doesn't respond
 LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 
@@ -85,7 +86,7 @@ class OutboxThread:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._registrar.run_logged(self._registrar.outbox.deliver)
-            self._registrar.outbox.wait_until_due(DELIVERY_SECONDS)
+            self._registrar.outbox.wait_until_due(IDLE_SECONDS)
 
 
 class DigestThread:
@@ -94,7 +95,12 @@ class DigestThread:
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
         self._stopping = threading.Event()
+        self._is_due = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hash files", daemon=True)
+
+    def wake(self) -> None:
+        """Hash what's due now."""
+        self._is_due.set()
 
     def start(self) -> None:
         """Start the thread."""
@@ -103,12 +109,39 @@ class DigestThread:
     def stop(self) -> None:
         """Stop in the middle of a file; the next start reads that file again. Don't wait long for a hung store."""
         self._stopping.set()
+        self._is_due.set()
         if self._thread.ident is not None:
             self._thread.join(timeout=DIGEST_STOP_SECONDS)
 
     def _run(self) -> None:
-        while not self._stopping.wait(DIGEST_SECONDS):
+        while not self._stopping.is_set():
+            self._is_due.wait(IDLE_SECONDS)
+            self._is_due.clear()
             self._registrar.run_logged(lambda: self._registrar.digests.run_due(self._stopping))
+
+
+class WorkPulse:
+    """Runs the jobs whose work is due. One query for all of them replaces one for each, which take longer when idle.
+
+    `jobs`: by kind of work, a job's ID, and the seconds between two of its runs.
+    """
+
+    def __init__(
+        self, registrar: Registrar, scheduler: BaseScheduler, jobs: Mapping[DueWork, tuple[str, float]]
+    ) -> None:
+        self._registrar = registrar
+        self._scheduler = scheduler
+        self._jobs = jobs
+        self._last_runs = dict.fromkeys(jobs, -inf)
+
+    def run_due(self) -> None:
+        """Run the due jobs now, each on its own thread. Raises LedgerUnavailable."""
+        now = time.monotonic()
+        for kind in self._registrar.due_work():
+            job_id, seconds = self._jobs[kind]
+            if now - self._last_runs[kind] >= seconds - PULSE_SECONDS / 2:
+                self._last_runs[kind] = now
+                self._scheduler.modify_job(job_id, next_run_time=datetime.now(UTC))
 
 
 class LongRunLogger:
@@ -157,29 +190,42 @@ def reschedule_after_clock_change(scheduler: BaseScheduler, now: datetime) -> li
     return [str(job.name) for job in jobs]
 
 
-def build_scheduler(registrar: Registrar, settings: Settings) -> JobScheduler:
-    """Return an unstarted scheduler with the jobs. They're idempotent, and none is stored."""
+def build_scheduler(
+    registrar: Registrar, settings: Settings, wake_digests: Callable[[], object] = lambda: None
+) -> JobScheduler:
+    """Return an unstarted scheduler with the jobs. They're idempotent, and none is stored.
+
+    A job with a kind of work runs when `Registrar.due_work` includes that, at most every so many seconds, and otherwise
+    rarely. `wake_digests` wakes the thread that hashes files.
+    """
     scheduler = JobScheduler(
         timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
     )
     jobs: list[tuple[str, Callable[[], object], float]] = [
-        ("events", registrar.endpoint_outboxes.deliver, 1),
-        ("serving", registrar.serving_checks.run_due, 1),
-        ("recovery", registrar.recover, 2),
-        ("expiry", registrar.expire_requests, 2),
         ("reminders", registrar.send_reminders, 15),
-        ("policy file", registrar.reload_policy, 1),
+        ("policy file", registrar.reload_policy, 2),
         ("anchor", registrar.anchor_audit, 15),
-        ("audit stream", registrar.stream_audit, 1),
+        ("audit stream", registrar.stream_audit, 2),
         ("passports", registrar.passports.issue_due, 60),
         ("files in Production", registrar.digests.schedule, 600),  # it reads the state of every model
-        ("tags", registrar.tag_writer.write_due, 2),
-        ("monitors", registrar.monitoring.tick, 0.5),
-        ("incidents", registrar.end_and_remind_incidents, 2),
         ("monitors of the file", registrar.policy_monitors.sync, 15),
         ("sweeping", registrar.delete_old_measurements, 3600),
         ("registry poll", registrar.poll_registry, settings.poll_interval.total_seconds()),
     ]
-    for name, task, seconds in jobs:
+    jobs_for_work: list[tuple[DueWork, str, Callable[[], object], float]] = [
+        (DueWork.MESSAGES, "messages", registrar.outbox.wake, 1),
+        (DueWork.EVENTS, "events", registrar.endpoint_outboxes.deliver, 1),
+        (DueWork.SERVING_CHECKS, "serving", registrar.serving_checks.run_due, 1),
+        (DueWork.RECOVERY, "recovery", registrar.recover, 2),
+        (DueWork.EXPIRY, "expiry", registrar.expire_requests, 2),
+        (DueWork.TAGS, "tags", registrar.tag_writer.write_due, 2),
+        (DueWork.DIGESTS, "hashing", wake_digests, 1),
+        (DueWork.MONITORS, "monitors", registrar.monitoring.tick, 0.5),
+        (DueWork.INCIDENTS, "incidents", registrar.end_and_remind_incidents, 2),
+    ]
+    for _, name, task, _ in jobs_for_work:
+        jobs.append((name, task, IDLE_SECONDS))
+    pulse = WorkPulse(registrar, scheduler, {kind: (name, seconds) for kind, name, _, seconds in jobs_for_work})
+    for name, task, seconds in [*jobs, ("due work", pulse.run_due, PULSE_SECONDS)]:
         scheduler.add_job(registrar.run_logged, "interval", args=[task], id=name, name=name, seconds=seconds)
     return scheduler

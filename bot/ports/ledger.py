@@ -25,7 +25,7 @@ from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 from bot.ports.integrity import DigestReader, DigestWriter
 from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.promotions import PromotionReader, PromotionWriter
-from bot.ports.records import Backlog, CheckBatch, QueuedCommand
+from bot.ports.records import Backlog, CheckBatch, DueWork, QueuedCommand
 from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
 from bot.ports.transitions import TransitionReader, TransitionWriter
 from bot.ports.work_queue import WorkQueueReader, WorkQueueWriter
@@ -53,6 +53,9 @@ class LedgerReader(
 
         The cost doesn't grow with finished work.
         """
+
+    def due_work(self, now: datetime) -> frozenset[DueWork]:
+        """Return the kinds of work that may be due at `now`, in one query. If there's any, its kind is included."""
 
 
 class LedgerTransaction(

@@ -188,6 +188,20 @@ class Backlog:
     audit_events: int  # in the audit log
 
 
+class DueWork(Enum):
+    """Kinds of work in the ledger that can be due."""
+
+    MESSAGES = "messages"  # to Slack
+    EVENTS = "events"  # to webhooks and the audit stream
+    RECOVERY = "recovery"  # unfinished transitions and waiting commands
+    EXPIRY = "expiry"  # pending requests, which expire or whose freeze window begins or ends
+    TAGS = "tags"
+    SERVING_CHECKS = "serving checks"
+    DIGESTS = "digests"
+    INCIDENTS = "incidents"  # open ones
+    MONITORS = "monitors"
+
+
 @dataclass(frozen=True, slots=True)
 class CheckBatch:
     """Checks against one source that run together: who claimed them, and pairs of monitor id and slot."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobEvent
@@ -15,6 +16,8 @@ from bot.domain.audit.anchors import parse_anchors
 from bot.domain.audit.events import EventTag
 from bot.domain.monitoring.readings import PushedReading
 from bot.domain.registry.model import Stage
+from bot.ports import DueWork
+from bot.registrar import Registrar
 from handlers import jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app, settings_for
@@ -140,6 +143,36 @@ def test_pushed_readings_are_kept_for_the_policys_retention(slack: LocalSlack, t
         with app.registrar.context.ledger.read() as reading:
             left = reading.readings("live", [("churn", "f1")], since=now - timedelta(days=9), until=now)
         assert [one.at for one in left] == [now - timedelta(days=1)]
+
+
+# -- due work
+
+
+class OneKindDue:
+    """A Registrar in whose ledger only messages are due."""
+
+    def due_work(self) -> frozenset[DueWork]:
+        """Return the kind."""
+        return frozenset({DueWork.MESSAGES})
+
+
+def test_only_the_jobs_whose_work_is_due_run_now() -> None:
+    scheduler = BackgroundScheduler(timezone=UTC)
+    for name in ("messages", "tags"):
+        scheduler.add_job(print, "interval", id=name, seconds=3600)
+    scheduler.start(paused=True)
+    try:
+        pulse = jobs.WorkPulse(
+            cast("Registrar", OneKindDue()), scheduler, {DueWork.MESSAGES: ("messages", 60), DueWork.TAGS: ("tags", 1)}
+        )
+        pulse.run_due()
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        assert [job.id for job in scheduler.get_jobs() if job.next_run_time < soon] == ["messages"]
+        scheduler.reschedule_job("messages", trigger="interval", seconds=3600)
+        pulse.run_due()  # too soon after the last run
+        assert [job.id for job in scheduler.get_jobs() if job.next_run_time < soon] == []
+    finally:
+        scheduler.shutdown(wait=False)
 
 
 # -- jobs that take longer than their interval -------------------------------------------------------------------------

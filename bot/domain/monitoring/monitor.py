@@ -6,6 +6,7 @@ ERROR, and CANT_JUDGE. What was done about a failure is the status of the incide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
 
 MAX_SILENCE = timedelta(hours=72)  # the longest time for which a monitor can be silenced
 JITTER = 0.1  # share of the interval by which a check can be early or late, so monitors aren't all checked at once
+EARLY_SHARE = 0.05  # share of the interval by which a check can be early to be made together with another
+MAX_EARLY = timedelta(seconds=3)  # however long the interval is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,3 +226,16 @@ class BaselineReplacement:
     kind: OwnBaselineKind
     baseline: FrozenBaseline
     replaced: Baseline | None
+
+
+def with_soon_due(
+    monitors: Sequence[tuple[Monitor, MonitorState]], now: datetime
+) -> list[tuple[Monitor, MonitorState]]:
+    """Return the monitors that are due, with those that will be due very soon; none if none is due yet.
+
+    Checks of one source that are made together cost little more than one.
+    """
+    due_at = [(state.next_at or now, monitor.rule.every * EARLY_SHARE) for monitor, state in monitors]
+    if all(at > now for at, _ in due_at):
+        return []
+    return [pair for pair, (at, early) in zip(monitors, due_at, strict=True) if at <= now + early]

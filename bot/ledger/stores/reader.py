@@ -10,6 +10,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.transitions.transition import UNFINISHED_STATES
 from bot.ledger.stores.audit_log import AuditLogQueries
+from bot.ledger.stores.base import NOW
+from bot.ledger.stores.due_work import select_due_work
 from bot.ledger.stores.integrity import DigestQueries
 from bot.ledger.stores.monitoring import MonitoringQueries
 from bot.ledger.stores.promotions import PromotionQueries
@@ -33,7 +35,7 @@ from bot.ledger.tables import (
     tripped_breakers,
 )
 from bot.ports.ledger import LedgerReader
-from bot.ports.records import Backlog, PendingCount
+from bot.ports.records import Backlog, DueWork, PendingCount
 
 
 class SqlLedgerReader(
@@ -75,6 +77,10 @@ class SqlLedgerReader(
             overdue_checks=self._count_pending(checked.add_columns(func.count(), func.min(due)).where(due <= now)),
             audit_events=self.audit_head().number,
         )
+
+    def due_work(self, now: datetime) -> frozenset[DueWork]:
+        flags = self._connection.execute(select_due_work(), {NOW: now}).one()
+        return frozenset(kind for kind, is_due in zip(DueWork, flags, strict=True) if is_due)
 
     def _count_by(
         self, group: Column[Any], since: Column[Any], condition: ColumnElement[bool]

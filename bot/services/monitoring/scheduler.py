@@ -24,7 +24,7 @@ from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT
-from bot.domain.monitoring.monitor import JITTER, Monitor, MonitorState
+from bot.domain.monitoring.monitor import JITTER, MAX_EARLY, Monitor, MonitorState, with_soon_due
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
@@ -181,9 +181,10 @@ class MonitorScheduler:
                 running.is_abandoned = True
 
     def _claim_due(self) -> list[ClaimedCheck]:
-        """Claim checks that are due; only one process at a time does so."""
+        """Claim checks that are due, and with them those that are due soon; only one process at a time does so."""
+        now = self._context.clock.now()
         with self._context.ledger.read() as reader:
-            due = reader.due_monitors(self._context.clock.now(), MAX_DUE_CHECKS)
+            due = with_soon_due(reader.due_monitors(now + MAX_EARLY, MAX_DUE_CHECKS), now)
         claimed: list[ClaimedCheck] = []
         for at in range(0, len(due), BATCH_SIZE):  # short transactions
             with self._context.ledger.write() as tx:

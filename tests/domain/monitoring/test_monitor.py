@@ -24,6 +24,7 @@ from bot.domain.monitoring.monitor import (
     ProductionTerm,
     state_after_resume,
     state_for_term,
+    with_soon_due,
 )
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.rules import sequential
@@ -355,3 +356,27 @@ def test_jitter_spreads_checks_by_a_tenth_of_the_interval() -> None:
     assert 640 < max(pauses) <= 660
     assert len({one.next_check_at(NOW, 1) for one in others}) == 50
     assert all(one != other for one, other in pairwise(pauses))
+
+
+def due_in(seconds: float, every: str = "60s") -> tuple[Monitor, MonitorState]:
+    monitor = replace(a_monitor(every=every), id=f"due in {seconds}")
+    return monitor, MonitorState(monitor=monitor.id, next_at=NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("due", "checked"),
+    [
+        ([1, 2], []),  # nothing is due yet
+        ([0, 1, 3, 4], [0, 1, 3]),  # a twentieth of the interval is 3 s
+        ([-5], [-5]),
+        ([], []),
+    ],
+)
+def test_a_check_is_made_a_little_early_if_another_one_is_due(due: list[float], checked: list[float]) -> None:
+    monitors = [due_in(seconds) for seconds in due]
+    assert [monitor.id for monitor, _ in with_soon_due(monitors, NOW)] == [f"due in {seconds}" for seconds in checked]
+
+
+def test_a_monitor_with_a_short_interval_is_hardly_checked_early() -> None:
+    due, soon = due_in(0), due_in(1, every="10s")
+    assert with_soon_due([due, soon], NOW) == [due]
