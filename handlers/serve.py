@@ -19,6 +19,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap.build import build_for_slack
 from bot.bootstrap.slack import slack_client
+from bot.bootstrap.storage import has_plugins
 from bot.domain.policy.pending_edit import describe_pending_edit
 from bot.domain.policy.policy import Policy, unsigned_endpoints
 from bot.domain.promotions.approvers import unmeetable_rules
@@ -67,7 +68,8 @@ def serve(
     helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc()
-    leave_out_data_libraries()
+    if not has_plugins():  # one could use MLflow in this process, too
+        leave_out_data_libraries()
     with closing(build_for_slack(settings, policy, observer=metrics, warn=unset.append)) as registrar:
         logs.set_process_name(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)

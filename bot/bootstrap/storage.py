@@ -130,6 +130,12 @@ def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, st
         return last_applied_policy(reader, lambda text: parse_policy(text, settings.policy))
 
 
+def has_plugins() -> bool:
+    """Return whether another package provides metric sources or a registry."""
+    groups = ("registrar.sources", "registrar.registries")
+    return any(not entry.value.startswith("bot.") for group in groups for entry in entry_points(group=group))
+
+
 def load_adapter(name: str) -> RegistryAdapter:
     """Return the registry adapter with this name. Raises Misconfigured if there's none, or if it can't be loaded."""
     if name == "mlflow":  # also works in a checkout that isn't installed, which has no entry points

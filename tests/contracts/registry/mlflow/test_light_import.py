@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 SHOW = "print(*sorted({'pandas', 'scipy', 'pyarrow', 'matplotlib'} & set(sys.modules)))"
 
@@ -47,6 +48,17 @@ with importing_lightly():
 print('pandas' in sys.modules)
 """
     assert run(code).splitlines() == ["pandas", "True"]
+
+
+def test_with_a_plugin_nothing_is_left_out(tmp_path: Path) -> None:
+    for name, group in (("a", "registrar.sources"), ("b", "registrar.registries")):
+        folder = tmp_path / name / "plugin-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{group}]\nours = plugin:open\n")
+        code = f"import sys; sys.path.append({str(folder.parent)!r})\nfrom bot.bootstrap.storage import has_plugins"
+        assert run(f"{code}; print(has_plugins())") == "True"
+    assert run("from bot.bootstrap.storage import has_plugins; print(has_plugins())") == "False"
 
 
 def test_serving_loads_no_charts() -> None:
