@@ -203,7 +203,7 @@ def build_scheduler(
     )
     jobs: list[tuple[str, Callable[[], object], float]] = [
         ("reminders", registrar.send_reminders, 15),
-        ("policy file", registrar.reload_policy, 2),
+        ("policy file", registrar.reload_policy, 1),
         ("anchor", registrar.anchor_audit, 15),
         ("audit stream", registrar.stream_audit, 2),
         ("passports", registrar.passports.issue_due, 60),
