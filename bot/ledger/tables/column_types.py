@@ -13,6 +13,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
@@ -28,6 +29,8 @@ from bot.domain.registry.model import Stage, VersionIdentity
 if TYPE_CHECKING:
     from bot.domain.monitoring.rules.baselines import Baseline
 
+Convert = Callable[[Any], Any]
+
 # PostgreSQL's text can't hold NUL, and no database can hold half a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -37,7 +40,7 @@ def storable(text: str) -> str:
 
     They're replaced instead of rejected, because the audit log records even refused commands as they were typed.
     """
-    return _UNSTORABLE.sub("\ufffd", text)
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def storable_data(value: Any) -> Any:
@@ -53,7 +56,10 @@ def storable_data(value: Any) -> Any:
 
 def dump_json(value: Any) -> str:
     """Return plain JSON data as text. Raises ValueError for NaN, and TypeError for anything that isn't JSON."""
-    return json.dumps(storable_data(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(storable_data(value))
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 class StorableText(TypeDecorator[str]):
@@ -62,9 +68,9 @@ class StorableText(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return the text as it can be stored."""
-        return None if value is None else storable(value)
+    def bind_processor(self, dialect: Dialect) -> Convert:
+        """Return what replaces characters that databases can't hold."""
+        return _unless_none(storable)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,61 +79,68 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time in UTC. Raises ValueError for one without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"time without a time zone: {value!r}")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+    def bind_processor(self, dialect: Dialect) -> Convert:
+        """Return what turns a time into UTC. It raises ValueError for one without a zone."""
+        return _unless_none(_sqlite_text if dialect.name == "sqlite" else _in_utc)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the time in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Convert:
+        """Return what turns a stored time into one in UTC."""
+        return _unless_none(_parse_sqlite_text if dialect.name == "sqlite" else _in_utc)
+
+
+def _in_utc(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise ValueError(f"time without a time zone: {time!r}")
+    return time.astimezone(UTC)
+
+
+def _sqlite_text(time: datetime) -> str:
+    return _in_utc(time).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _parse_sqlite_text(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 class MappedText(TypeDecorator[Any]):
-    """A domain value as text: `dump` turns the value into text, and `load` turns text into the value."""
+    """A domain value as text: `dump` turns the value into text, and `load` turns text into the value.
+
+    `cached`: how many texts' values are kept, because the same ones are read often; only for immutable values.
+    """
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
+    def __init__(self, dump: Callable[[Any], str], load: Callable[[str], Any], *, cached: int = 0) -> None:
         super().__init__()
         self.dump, self.load = dump, load  # SQLAlchemy's statement cache tells types apart by these
+        self._load = lru_cache(cached)(_unless_none(load)) if cached else _unless_none(load)
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Return the value as text."""
-        return None if value is None else self.dump(value)
+    def bind_processor(self, dialect: Dialect) -> Convert:
+        """Return what turns a value into text."""
+        return _unless_none(self.dump)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the value."""
-        return None if value is None else self.load(value)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Convert:
+        """Return what turns text into the value."""
+        return self._load
 
 
-class Json(MappedText):
-    """A domain value as JSON, the same text on both databases: `dump` returns plain data, and `load` takes it."""
+def _unless_none(convert: Convert) -> Convert:
+    """Return `convert` for values that can be missing."""
+    return lambda value: None if value is None else convert(value)
 
-    cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Return the value as JSON."""
-        return None if value is None else dump_json(self.dump(value))
+def json_text(dump: Callable[[Any], Any], load: Callable[[Any], Any], *, cached: int = 0) -> MappedText:
+    """Return the type of a column with a domain value as JSON, the same text on both databases.
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Return the value."""
-        return None if value is None else self.load(json.loads(value))
+    `dump` returns plain data, and `load` takes it.
+    """
+    return MappedText(lambda value: dump_json(dump(value)), lambda text: load(from_json(text)), cached=cached)
 
 
 def enum_text(enum_type: type[Enum]) -> MappedText:
     """Return the type of a column with members of an enumeration, by their values."""
-    return MappedText(_value_of, enum_type)
-
-
-_value_of = attrgetter("value")
+    return MappedText(attrgetter("_value_"), enum_type, cached=len(enum_type))
 
 
 def _dump_snapshot(snapshot: RequestSnapshot) -> dict[str, Any]:
@@ -140,7 +153,7 @@ def _dump_stages(stages: Mapping[int, Stage]) -> dict[str, list[int]]:
 
 
 def _load_stages(data: Mapping[str, list[int]]) -> dict[int, Stage]:
-    return {number: Stage(stage) for stage, numbers in data.items() for number in numbers}
+    return {number: stage for name, numbers in data.items() for stage in [Stage(name)] for number in numbers}
 
 
 def _dump_identity(identity: VersionIdentity) -> dict[str, Any]:
@@ -164,34 +177,32 @@ def _load_baseline(text: str) -> Baseline:
     return load_baseline(text)
 
 
-@lru_cache(maxsize=4096)
-def _load_monitor_rule(text: str) -> MonitorConfig:
-    """Parse a monitor's configuration. Cached, since every check reads it and it rarely changes."""
-    return MonitorConfig.model_validate_json(text)
-
-
-ActorText = MappedText(lambda actor: storable(actor_id(actor)), parse_actor)  # the same text that the audit log has
-PlainJson = Json(dict, dict)
-TupleJson = Json(list, tuple)
+CACHED = 4096  # values of a column
+# The same text that the audit log has.
+ActorText = MappedText(lambda actor: storable(actor_id(actor)), parse_actor, cached=CACHED)
+PlainJson = json_text(dict, dict)
+TupleJson = json_text(list, tuple)
 # JSON has no NaN or infinity, so they're strings.
-FloatsJson = Json(
+FloatsJson = json_text(
     lambda numbers: [number if isfinite(number) else str(number) for number in numbers],
     lambda data: tuple(map(float, data)),
 )
-SentenceJson = Json(pack_sentence, unpack_sentence)
-SentencesJson = Json(
+SentenceJson = json_text(pack_sentence, unpack_sentence)
+SentencesJson = json_text(
     lambda sentences: [pack_sentence(sentence) for sentence in sentences],
     lambda data: tuple(unpack_sentence(sentence) for sentence in data),
 )
-SnapshotJson = Json(_dump_snapshot, unpack_snapshot)
-CiRunJson = Json(pack_ci_run, lambda data: CiRun(**data))
-AgentJson = Json(pack_agent, unpack_agent)
-StagesJson = Json(_dump_stages, _load_stages)  # by stage, the numbers of the versions
-IdentityJson = Json(_dump_identity, _load_identity)
-ManifestJson = Json(FileManifest.predicate, parse_manifest)
-VersionTextsJson = Json(
+SnapshotJson = json_text(_dump_snapshot, unpack_snapshot)
+CiRunJson = json_text(pack_ci_run, lambda data: CiRun(**data))
+AgentJson = json_text(pack_agent, unpack_agent)
+StagesJson = json_text(_dump_stages, _load_stages)  # by stage, the numbers of the versions
+IdentityJson = json_text(_dump_identity, _load_identity, cached=CACHED)
+ManifestJson = json_text(FileManifest.predicate, parse_manifest)
+VersionTextsJson = json_text(
     lambda texts: {str(number): text for number, text in texts.items()},
     lambda data: {int(number): text for number, text in data.items()},
 )
 BaselineJson = MappedText(_dump_baseline, _load_baseline)
-MonitorRuleJson = MappedText(lambda rule: dump_json(rule.model_dump(mode="json")), _load_monitor_rule)
+MonitorRuleJson = MappedText(
+    lambda rule: dump_json(rule.model_dump(mode="json")), MonitorConfig.model_validate_json, cached=CACHED
+)
