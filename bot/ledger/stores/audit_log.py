@@ -23,14 +23,15 @@ from bot.domain.audit.events import (
 )
 from bot.domain.core.actors import Operator, actor_id, parse_actor
 from bot.ledger.stores import audit_pages
-from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, from_row, to_row
+from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, to_row
 from bot.ledger.tables import audit_events, audit_head
 from bot.ledger.tables.column_types import storable, storable_data
 from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 
 _TEXT_FIELDS = ("subject", "model", "before", "after", "why", "origin", "evidence")
 _SELECT_HEAD = select(audit_head)
-_SELECT_HEAD_FOR_UPDATE = select(audit_head).with_for_update()
+_SELECT_HEAD_FOR_UPDATE = select(audit_head.c.number, audit_head.c.hash).with_for_update()
+_UPDATE_HEAD = update(audit_head)
 
 
 class AuditLogQueries(SqlReadStore, AuditLogReader):
@@ -54,8 +55,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         return self._to_events(audit_pages.select_events(page, self._dialect), values)
 
     def audit_head(self) -> ChainHead:
-        row = self._connection.execute(_SELECT_HEAD).mappings().first()
-        return from_row(ChainHead, row) if row else ChainHead(0, "")  # someone deleted the head
+        return self._find(ChainHead, _SELECT_HEAD) or ChainHead(0, "")  # someone deleted the head
 
     def audit_records(
         self,
@@ -106,12 +106,12 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
     def _to_events(self, query: Any, values: Mapping[str, Any] | None = None) -> list[ChainedEvent]:
         """Return audit rows as events in the chain, with the Slack ids of operators."""
         chained = []
-        for row in self._connection.execute(query, values or {}).mappings():
-            event = parse_canonical_json(row["body"])
+        for row in self._connection.execute(query, values or {}):
+            event = parse_canonical_json(row.body)
             if self._operator_ids and isinstance(event.actor, Operator):
                 name = event.actor.name
                 event = replace(event, actor=Operator(name, self._operator_ids.get(name, "")))
-            chained.append(ChainedEvent(number=row["number"], event=event, previous=row["previous"], hash=row["hash"]))
+            chained.append(ChainedEvent(number=row.number, event=event, previous=row.previous, hash=row.hash))
         return chained
 
 
@@ -133,7 +133,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
         # This comes last, because every other transaction waits for the lock on the head.
         events, self._pending_events = self._pending_events, []
         if events:
-            head = from_row(ChainHead, self._connection.execute(_SELECT_HEAD_FOR_UPDATE).mappings().one())
+            head = ChainHead(*self._connection.execute(_SELECT_HEAD_FOR_UPDATE).one())
             rows = []
             for event in events:
                 record = to_audit_record(event, head)
@@ -143,7 +143,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
                 )
                 head = ChainHead(record.number, record.hash)
             self._connection.execute(audit_events.insert(), rows)
-            self._connection.execute(update(audit_head), to_row(head))
+            self._connection.execute(_UPDATE_HEAD, to_row(head))
         return self._chained_events
 
 

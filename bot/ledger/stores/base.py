@@ -6,20 +6,36 @@ A frequent statement is built once, because building it takes longer than runnin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Column, Connection, RowMapping, Select, Table, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Result,
+    Row,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.audit.events import ChainedEvent, Event
 from bot.domain.core.actors import Operator
-from bot.ledger.tables import IS_OPEN, incidents, monitors, queued_commands, requests
+from bot.ledger.tables import IS_OPEN, incidents, metadata, monitors, queued_commands, requests
+from bot.ledger.tables.column_types import ActorText
 from bot.ports.external import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
@@ -31,6 +47,7 @@ NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NUMBER = 2**62  # above every number that a row can have
+ACTOR_COLUMNS = {column.name for table in metadata.tables.values() for column in table.c if column.type is ActorText}
 KEY, NOW = "b_key", "b_now"  # bound parameters; no column has these names
 # The unique indexes of these tables cover only some rows.
 PARTIAL_INDEXES = {
@@ -65,14 +82,16 @@ class SqlReadStore:
         raise KeyError(key)
 
     def _find(self, domain_type: type[T], query: Any, values: Mapping[str, Any] | None = None) -> T | None:
-        return next(iter(self._list(domain_type, query, values)), None)
+        result = self._connection.execute(query, values or {})
+        row = result.first()
+        return None if row is None else row_loader(domain_type, result, self._operator_ids)(row)
 
     def _list(self, domain_type: type[T], query: Any, values: Mapping[str, Any] | None = None) -> list[T]:
-        rows = self._connection.execute(query, values or {}).mappings()
-        return [from_row(domain_type, row, self._operator_ids) for row in rows]
+        result = self._connection.execute(query, values or {})
+        return list(map(row_loader(domain_type, result, self._operator_ids), result.all()))
 
-    def _fetch_column(self, query: Any) -> list[Any]:
-        return list(self._connection.execute(query).scalars())
+    def _fetch_column(self, query: Any, values: Mapping[str, Any] | None = None) -> list[Any]:
+        return list(self._connection.execute(query, values or {}).scalars())
 
 
 class SqlWriteStore(SqlReadStore):
@@ -111,17 +130,25 @@ class SqlWriteStore(SqlReadStore):
         return self._connection.execute(statement, values or {}).rowcount > 0
 
 
-def from_row(domain_type: type[T], row: RowMapping, operator_ids: Mapping[str, str] = NO_OPERATOR_IDS) -> T:
-    """Return a row as an instance of the dataclass; columns without a field of that name are ignored.
+def row_loader(
+    domain_type: type[T], result: Result[Any], operator_ids: Mapping[str, str] = NO_OPERATOR_IDS
+) -> Callable[[Row[Any]], T]:
+    """Return what turns a row of `result` into the dataclass; columns without a field of that name are ignored.
 
     Operators get their Slack ids from `operator_ids`.
     """
-    values = {name: row[name] for name in _field_names(domain_type)}
-    if operator_ids:
-        for name, value in values.items():
-            if isinstance(value, Operator):
-                values[name] = Operator(value.name, operator_ids.get(value.name, ""))
-    return domain_type(**values)
+    names, pick, actor_names = _fields_in(domain_type, tuple(result.keys()))
+    if not (operator_ids and actor_names):
+        return lambda row: domain_type(**dict(zip(names, pick(row), strict=True)))
+
+    def load(row: Row[Any]) -> T:
+        values = dict(zip(names, pick(row), strict=True))
+        for name in actor_names:
+            if isinstance(actor := values[name], Operator):
+                values[name] = Operator(actor.name, operator_ids.get(actor.name, ""))
+        return domain_type(**values)
+
+    return load
 
 
 def to_row(value: DataclassInstance, *, exclude: str = "") -> dict[str, Any]:
@@ -133,6 +160,15 @@ def to_row(value: DataclassInstance, *, exclude: str = "") -> dict[str, Any]:
 def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
     """Return the names of the fields. Cached, since thousands of rows have the same fields."""
     return tuple(field.name for field in fields(domain_type))
+
+
+@cache
+def _fields_in(
+    domain_type: type[DataclassInstance], columns: tuple[str, ...]
+) -> tuple[tuple[str, ...], Callable[[Any], Any], list[str]]:
+    """Return the names of the fields, the getter of their values from a row of these columns, and the actors' names."""
+    names = _field_names(domain_type)
+    return names, itemgetter(*map(columns.index, names)), [name for name in names if name in ACTOR_COLUMNS]
 
 
 @cache

@@ -22,8 +22,8 @@ from bot.ledger.stores.base import (
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
-    from_row,
     is_due,
+    row_loader,
     select_by_key,
     to_row,
     upsert,
@@ -175,14 +175,9 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         return sorted(self._list(TrippedBreaker, select(tripped_breakers)), key=lambda breaker: breaker.model)
 
     def _fetch_with_states(self, query: Any) -> list[tuple[Monitor, MonitorState]]:
-        rows = self._connection.execute(query).mappings()
-        return [
-            (
-                from_row(Monitor, row, self._operator_ids),
-                replace(from_row(MonitorState, row), revision=row["judged_revision"]),
-            )
-            for row in rows
-        ]
+        result = self._connection.execute(query)
+        monitor, state = row_loader(Monitor, result, self._operator_ids), row_loader(MonitorState, result)
+        return [(monitor(row), replace(state(row), revision=row.judged_revision)) for row in result]
 
 
 class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):

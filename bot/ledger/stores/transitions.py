@@ -45,8 +45,8 @@ from bot.ledger.stores.base import (
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
-    from_row,
     is_due,
+    row_loader,
     select_by_key,
     to_row,
 )
@@ -68,6 +68,10 @@ STAGE, LIMIT, BEFORE, UNTIL, ATTEMPTS = "b_stage", "b_most", "b_before", "b_unti
 CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
 # A claim is still valid if there was no later one; `attempts` counts claims.
 _IS_CLAIMED_AS = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS))
+_SELECT_BLOCKS = (
+    select(rollback_blocks).where(rollback_blocks.c.cleared_at.is_(None)).order_by(rollback_blocks.c.number)
+)
+_SELECT_BLOCKS_OF_MODEL = _SELECT_BLOCKS.where(rollback_blocks.c.model == bindparam(KEY))
 _FINISH = update(transitions).where(_IS_CLAIMED_AS, transitions.c.state.in_(UNFINISHED_STATES))
 
 
@@ -95,13 +99,9 @@ class TransitionQueries(SqlReadStore, TransitionReader):
         return self._find(Transition, _select_first_into_stage(self._dialect), {KEY: model, STAGE: stage})
 
     def latest_entries(self, stage: Stage, models: Collection[str]) -> dict[str, StageEntry]:
-        rows = self._connection.execute(_SELECT_LATEST_ENTRIES, {STAGE: stage, KEY: list(models)}).mappings()
-        return {
-            row["model"]: StageEntry(
-                transition=from_row(Transition, row, self._operator_ids), semver=row["requested_semver"]
-            )
-            for row in rows
-        }
+        result = self._connection.execute(_SELECT_LATEST_ENTRIES, {STAGE: stage, KEY: list(models)})
+        load = row_loader(Transition, result, self._operator_ids)
+        return {row.model: StageEntry(transition=load(row), semver=row.requested_semver) for row in result}
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
         query = select(transitions).where(
@@ -117,8 +117,8 @@ class TransitionQueries(SqlReadStore, TransitionReader):
         query = select(transitions).where(
             transitions.c.state == TransitionState.DONE, or_(transitions.c.target == Stage.PRODUCTION, left)
         )
-        rows = self._connection.execute(query.order_by(transitions.c.number), execution_options={"yield_per": 1000})
-        return (from_row(Transition, row, self._operator_ids) for row in rows.mappings())
+        result = self._connection.execute(query.order_by(transitions.c.number), execution_options={"yield_per": 1000})
+        return map(row_loader(Transition, result, self._operator_ids), result)
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
         # Sorted here, because the databases sort letters differently.
@@ -136,9 +136,8 @@ class TransitionQueries(SqlReadStore, TransitionReader):
         return self._list(Transition, query.order_by(transitions.c.number.desc()))
 
     def rollback_blocks(self, model: str | None) -> list[RollbackBlock]:
-        query = select(rollback_blocks).where(rollback_blocks.c.cleared_at.is_(None))
-        query = query if model is None else query.where(rollback_blocks.c.model == model)
-        return self._list(RollbackBlock, query.order_by(rollback_blocks.c.number))
+        query = _SELECT_BLOCKS if model is None else _SELECT_BLOCKS_OF_MODEL
+        return self._list(RollbackBlock, query, {} if model is None else {KEY: model})
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         return self._find(ServingCheck, select_by_key(serving_checks.c.move), {KEY: transition_id})

@@ -22,8 +22,8 @@ from bot.ledger.stores.base import (
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
-    from_row,
     is_due,
+    row_loader,
     select_by_key,
     to_row,
 )
@@ -110,8 +110,9 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
         return self._find(MessageRef, select_by_key(message_refs.c.key), {KEY: key})
 
     def message_refs(self, keys: Collection[str]) -> dict[str, MessageRef]:
-        rows = self._connection.execute(select(message_refs).where(message_refs.c.key.in_(keys))).mappings()
-        return {row["key"]: from_row(MessageRef, row) for row in rows}
+        result = self._connection.execute(select(message_refs).where(message_refs.c.key.in_(keys)))
+        load = row_loader(MessageRef, result)
+        return {row.key: load(row) for row in result}
 
     def is_pending(self, key: str) -> bool:
         progress = self.delivery_progress(key)
