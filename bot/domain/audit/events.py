@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
+
+from pydantic_core import from_json
 
 from bot.domain.core.actors import Actor, actor_id, parse_actor
 
@@ -130,6 +132,18 @@ class ChainHead:
 CHAIN_START = ChainHead(0, GENESIS_HASH)
 
 
+def _as_dict(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+# Encodes JSON data as canonical text. Raises ValueError for NaN, and TypeError for anything that isn't JSON.
+encode_json: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_dict
+).encode
+
+
 def canonical_json(event: Event, number: int) -> str:
     """Return the canonical text that is hashed: JSON with sorted keys, no spaces, and times in UTC."""
     fields = {
@@ -145,7 +159,7 @@ def canonical_json(event: Event, number: int) -> str:
         "origin": event.origin,
         "evidence": dict(event.evidence),
     }
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return encode_json(fields)
 
 
 def canonical_time(at: datetime) -> str:
@@ -155,12 +169,18 @@ def canonical_time(at: datetime) -> str:
 
 def parse_canonical_json(text: str) -> Event:
     """Return the event that `canonical_json` wrote."""
-    fields = json.loads(text)
+    fields = from_json(text)
     return Event(
         at=datetime.fromisoformat(fields["at"]),
         actor=parse_actor(fields["actor"]),
         tag=EventTag(fields["tag"]),
-        **{key: fields[key] for key in ("subject", "model", "before", "after", "why", "origin", "evidence")},
+        subject=fields["subject"],
+        model=fields["model"],
+        before=fields["before"],
+        after=fields["after"],
+        why=fields["why"],
+        origin=fields["origin"],
+        evidence=fields["evidence"],
     )
 
 

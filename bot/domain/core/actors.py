@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bot.domain.core.sentence import Code, Mention
 
@@ -83,8 +84,9 @@ def actor_id(actor: Actor) -> str:
     return f"{type(actor).__name__.lower()}:{actor.name}"
 
 
+@lru_cache(maxsize=4096)
 def parse_actor(text: str) -> Actor:
-    """Parse what `actor_id` wrote. Raises ValueError for anything else."""
+    """Parse what `actor_id` wrote. Raises ValueError for anything else. Cached, since most rows name the same few."""
     kind, _, rest = text.partition(":")
     if kind == "slack":
         team, _, user = rest.partition("/")

@@ -25,7 +25,7 @@ from bot.domain.core.actors import Operator, actor_id, parse_actor
 from bot.ledger.stores import audit_pages
 from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, to_row
 from bot.ledger.tables import audit_events, audit_head
-from bot.ledger.tables.column_types import storable, storable_data
+from bot.ledger.tables.column_types import is_storable_json, storable, storable_data
 from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 
 _TEXT_FIELDS = ("subject", "model", "before", "after", "why", "origin", "evidence")
@@ -39,7 +39,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
         number = audit_events.c.number
-        query = select(audit_events).where(number > after_number).order_by(number).limit(limit)
+        query = select(*audit_pages.EVENT_COLUMNS).where(number > after_number).order_by(number).limit(limit)
         return self._to_events(query if model is None else query.where(audit_events.c.model == model))
 
     def latest_audit_events(
@@ -106,12 +106,12 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
     def _to_events(self, query: Any, values: Mapping[str, Any] | None = None) -> list[ChainedEvent]:
         """Return audit rows as events in the chain, with the Slack ids of operators."""
         chained = []
-        for row in self._connection.execute(query, values or {}):
-            event = parse_canonical_json(row.body)
+        for number, body, previous, own_hash in self._connection.execute(query, values or {}).all():
+            event = parse_canonical_json(body)
             if self._operator_ids and isinstance(event.actor, Operator):
                 name = event.actor.name
                 event = replace(event, actor=Operator(name, self._operator_ids.get(name, "")))
-            chained.append(ChainedEvent(number=row.number, event=event, previous=row.previous, hash=row.hash))
+            chained.append(ChainedEvent(number=number, event=event, previous=previous, hash=own_hash))
         return chained
 
 
@@ -119,15 +119,11 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
     """Writes the audit log: see the port."""
 
     def add_audit_event(self, event: Event) -> None:
-        storable_event = replace(
-            event,
-            actor=parse_actor(storable(actor_id(event.actor))),
-            **{name: storable_data(getattr(event, name)) for name in _TEXT_FIELDS},
-        )
-        canonical_json(
-            storable_event, 0
-        )  # raises for an event that can't be stored, while the caller is still on the stack
-        self._pending_events.append(storable_event)
+        # This raises for an event that can't be stored, while the caller is still on the stack.
+        if not is_storable_json(canonical_json(event, 0)):
+            texts = {name: storable_data(getattr(event, name)) for name in _TEXT_FIELDS}
+            event = replace(event, actor=parse_actor(storable(actor_id(event.actor))), **texts)
+        self._pending_events.append(event)
 
     def append_audit(self) -> list[ChainedEvent]:
         # This comes last, because every other transaction waits for the lock on the head.

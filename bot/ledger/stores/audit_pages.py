@@ -37,6 +37,8 @@ from bot.domain.audit.events import EventTag
 from bot.ledger.stores.base import MAX_NUMBER
 from bot.ledger.tables import audit_events
 
+# What `ChainedEvent` needs, in the order of its fields.
+EVENT_COLUMNS = tuple(audit_events.c[name] for name in ("number", "body", "previous", "hash"))
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAX_CLOCK_SKEW = timedelta(hours=1)  # the largest difference between the clocks of two processes
 _MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM, _LIMIT_PARAM = (
@@ -79,7 +81,7 @@ def page_filter(
 @cache
 def select_events(page: PageFilter, dialect: str) -> Any:
     """Return the select of a page of events."""
-    return _select_newest(select(audit_events), page, dialect)
+    return _select_newest(select(*EVENT_COLUMNS), page, dialect)
 
 
 @cache

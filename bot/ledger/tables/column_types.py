@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pydantic_core import from_json
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from bot.domain.audit.events import encode_json
 from bot.domain.core.actors import actor_id, parse_actor
 from bot.domain.core.agent import pack_agent, unpack_agent
 from bot.domain.core.ci_run import CiRun, pack_ci_run
@@ -56,10 +56,13 @@ def storable_data(value: Any) -> Any:
 
 def dump_json(value: Any) -> str:
     """Return plain JSON data as text. Raises ValueError for NaN, and TypeError for anything that isn't JSON."""
-    return _encode(storable_data(value))
+    text = encode_json(value)
+    return text if is_storable_json(text) else encode_json(storable_data(value))
 
 
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+def is_storable_json(text: str) -> bool:
+    """Return whether JSON contains only characters that databases can hold; False, too, if it isn't certain."""
+    return text.isascii() and r"\u0000" not in text
 
 
 class StorableText(TypeDecorator[str]):
@@ -179,7 +182,7 @@ def _load_baseline(text: str) -> Baseline:
 
 CACHED = 4096  # values of a column
 # The same text that the audit log has.
-ActorText = MappedText(lambda actor: storable(actor_id(actor)), parse_actor, cached=CACHED)
+ActorText = MappedText(lambda actor: storable(actor_id(actor)), parse_actor)
 PlainJson = json_text(dict, dict)
 TupleJson = json_text(list, tuple)
 # JSON has no NaN or infinity, so they're strings.
