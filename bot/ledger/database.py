@@ -115,8 +115,10 @@ class SqlLedger:
             raise LedgerUnavailable(BUSY)
         try:
             with _translate_errors(NOT_RESPONDING), self._connect(self._writer) as connection:
-                connection.execution_options(wait=max(0.0, end - time.monotonic()))  # for the database's own lock
+                connection.info[engines.WAIT] = max(0.0, end - time.monotonic())  # for the database's own lock
                 with connection.begin() as transaction:
+                    if self._is_sqlite:
+                        self._file_watch.remember(connection)
                     ledger_transaction = SqlLedgerTransaction(connection, self._read_operators(), self._clock)
                     yield ledger_transaction
                     events = [chained.event for chained in ledger_transaction.append_audit()]
@@ -287,9 +289,11 @@ class SqlLedger:
         """Begin a transaction that locks out the migrations of other processes."""
         if self._is_sqlite:
             _create_file(self._url)
-            engine = self._writer.execution_options(wait=MIGRATION_TIMEOUT)
-            with self._connect(engine) as connection, connection.begin():
-                yield connection
+            with self._connect(self._writer) as connection:
+                connection.info[engines.WAIT] = MIGRATION_TIMEOUT
+                with connection.begin():
+                    self._file_watch.remember(connection)
+                    yield connection
         else:
             with engines.postgres_migrator(self._url).begin() as connection:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": other_sessions.MIGRATION_LOCK})

@@ -6,16 +6,20 @@ import sqlite3
 import threading
 from collections import deque
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, StaticPool, create_engine, event, make_url
+from sqlalchemy import URL, Engine, NullPool, PoolProxiedConnection, StaticPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from bot.domain.core.errors import Misconfigured
 from bot.domain.core.sentence import Code, say
 from bot.version import version
 
 TIMEOUT_MARGIN = 0.5  # seconds
+# In a connection's `info`: the seconds that its next transaction waits for SQLite's lock, and how each one begins.
+WAIT, _BEGIN = "wait", "begin"
 PING_TIMEOUT = 0.5  # seconds; a running server answers faster, and a new connection is cheap
 # In seconds, except for the count. The operating system probes the server, and gives up after 30 seconds.
 KEEP_ALIVE = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
@@ -132,16 +136,22 @@ def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str)
     pragmas = (f"busy_timeout = {int(timeout * 1000)}", *pragmas)
 
     @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, _: object) -> None:
+    def connect(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # turns off the driver's implicit transactions
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+        record.info[_BEGIN] = begin
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        if (wait := connection.get_execution_options().get("wait")) is not None:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
-        connection.exec_driver_sql(begin)
+    # Not the engine's event "begin": an engine with any event executes each statement more slowly.
+    engine.dialect.do_begin = _begin  # type: ignore[method-assign]
+
+
+def _begin(connection: PoolProxiedConnection) -> None:
+    if begin := connection.info.get(_BEGIN):
+        driver_connection: Any = connection.driver_connection
+        if (wait := connection.info.pop(WAIT, None)) is not None:
+            driver_connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+        driver_connection.execute(begin)
 
 
 class FairSemaphore:

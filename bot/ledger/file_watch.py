@@ -36,8 +36,7 @@ class FileWatch:
         self._next_log = -inf
 
     def attach(self, writer: Engine) -> None:
-        """Remember the files when the writer's first transaction begins."""
-        event.listen(writer, "begin", self._remember)
+        """Forget the log when the writer's connection closes."""
         event.listen(writer, "close", self._forget_log)
 
     def require_files(self) -> None:
@@ -59,8 +58,8 @@ class FileWatch:
             )
         raise LedgerFileGone(GONE)
 
-    def _remember(self, connection: Connection) -> None:
-        """Remember the files after `BEGIN IMMEDIATE`, which creates the log. SQLite's own paths follow links."""
+    def remember(self, connection: Connection) -> None:
+        """Remember the files, after `BEGIN IMMEDIATE` creates the log. SQLite's own paths follow links."""
         if len(self._identities) < len(SUFFIXES):
             database = connection.exec_driver_sql("PRAGMA database_list").one()[2]
             for path in [Path(database + suffix) for suffix in SUFFIXES]:
