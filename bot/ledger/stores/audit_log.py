@@ -31,6 +31,7 @@ from bot.ports.audit_log import AuditLogReader, AuditLogWriter
 _TEXT_FIELDS = ("subject", "model", "before", "after", "why", "origin", "evidence")
 _SELECT_HEAD = select(audit_head)
 _SELECT_HEAD_FOR_UPDATE = select(audit_head.c.number, audit_head.c.hash).with_for_update()
+_INSERT_EVENTS = audit_events.insert()
 _UPDATE_HEAD = update(audit_head)
 
 
@@ -138,7 +139,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
                     ChainedEvent(number=record.number, event=event, previous=head.hash, hash=record.hash)
                 )
                 head = ChainHead(record.number, record.hash)
-            self._connection.execute(audit_events.insert(), rows)
+            self._connection.execute(_INSERT_EVENTS, rows)
             self._connection.execute(_UPDATE_HEAD, to_row(head))
         return self._chained_events
 

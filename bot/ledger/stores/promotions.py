@@ -23,6 +23,7 @@ from bot.ports.promotions import PromotionReader, PromotionWriter
 _SELECT_REQUEST = select_by_key(requests.c.id)
 # Also blocks inserts that refer to the request: votes and transitions. SQLite has a single writer and ignores it.
 _SELECT_REQUEST_FOR_UPDATE = _SELECT_REQUEST.with_for_update()
+_SELECT_FREEZES = select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number)
 _SELECT_VOTES = select(votes).where(votes.c.request == bindparam(KEY)).order_by(votes.c.number)
 
 
@@ -67,7 +68,7 @@ class PromotionQueries(SqlReadStore, PromotionReader):
         return {key: list(cast) for key, cast in groupby(self._list(Vote, query), key=lambda vote: vote.request)}
 
     def freezes(self) -> list[Freeze]:
-        return self._list(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))
+        return self._list(Freeze, _SELECT_FREEZES)
 
     def _get_request(self, query: Any, request_id: str) -> Request:
         if request := self._find(Request, query, {KEY: request_id}):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, union, update
+from sqlalchemy import bindparam, delete, func, select, union, update
 
 from bot.domain.core.errors import UnknownRequest
 from bot.domain.promotions.request import Request
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, RegistrySnapshot
 from bot.domain.transitions.restores import Hold
 from bot.domain.transitions.transition import Transition
-from bot.ledger.stores.base import SqlReadStore, SqlWriteStore, is_due, to_row
+from bot.ledger.stores.base import KEY, SqlReadStore, SqlWriteStore, is_due, to_row
 from bot.ledger.stores.held_work import CURRENT_EXTENT, IS_ACTIVE, IS_HELD, PENDING_ROWS, select_held
 from bot.ledger.tables import (
     IS_OPEN,
@@ -30,6 +30,7 @@ from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
 
 _PENDING = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
 _SELECT_MODELS_WITH_PENDING_WORK = union(*(select(table.c.model).where(condition) for table, condition in _PENDING))
+_SELECT_HELD_REQUEST = select(requests.c.id).where(requests.c.id == bindparam(KEY), IS_HELD[requests])
 
 
 class RegistryStateQueries(SqlReadStore, RegistryStateReader):
@@ -70,7 +71,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
         )
 
     def is_request_held(self, request_id: str) -> bool:
-        return bool(self._fetch_column(select(requests.c.id).where(requests.c.id == request_id, IS_HELD[requests])))
+        return bool(self._fetch_column(_SELECT_HELD_REQUEST, {KEY: request_id}))
 
     def models_with_pending_work(self) -> list[str]:
         return sorted(self._fetch_column(_SELECT_MODELS_WITH_PENDING_WORK))

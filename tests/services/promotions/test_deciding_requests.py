@@ -5,8 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Engine, event
 
 from bot.domain.audit.events import EventTag
+from bot.domain.commands.promotions import Approve
 from bot.domain.core.actors import Automation, Caller, Client, Operator
 from bot.domain.core.errors import AlreadyDecided, Refused, RegistrarError, UnknownRequest
 from bot.domain.policy.authorization import Permission
@@ -27,6 +29,21 @@ def two(bench: Bench) -> Request:
     """Return an open request that needs two approvals."""
     bench.registry.add_model("two", versions=1)
     return bench.open("promote two 1 production")
+
+
+def statements_of(bench: Bench, request: Request) -> list[object]:
+    """Approve a request, and return what was executed."""
+    executed: list[object] = []
+
+    def listen(_: object, statement: object, *__: object) -> None:
+        executed.append(statement)
+
+    event.listen(Engine, "before_execute", listen)
+    try:
+        bench.requests.approve(BOB, Approve(request=request.id), origin="slack")
+    finally:
+        event.remove(Engine, "before_execute", listen)
+    return executed
 
 
 # -- approving ---------------------------------------------------------------------------------------------------------
@@ -52,6 +69,14 @@ def test_a_vote_needs_no_registry(bench: Bench, request_: Request) -> None:
 def test_one_of_two_approvals_leaves_it_pending(bench: Bench, two: Request) -> None:
     counted = bench.approve(two)
     assert (counted.request.state, counted.approvals) == (RequestState.PENDING, 1)
+
+
+def test_a_decision_reuses_its_statements(bench: Bench, request_: Request) -> None:
+    """Building a statement takes longer than running it on SQLite."""
+    bench.registry.add_model("other", versions=1)
+    other = bench.open("promote other 1 production")
+    first, second = (statements_of(bench, decided) for decided in (request_, other))
+    assert [new for old, new in zip(first, second, strict=True) if new is not old] == []
 
 
 def test_two_of_two_approvals_decide(bench: Bench, two: Request) -> None:
