@@ -143,7 +143,7 @@ def _configure_sqlite(engine: Engine, timeout: float, begin: str, *pragmas: str)
         record.info[_BEGIN] = begin
 
     # Not the engine's event "begin": an engine with any event executes each statement more slowly.
-    engine.dialect.do_begin = _begin  # type: ignore[method-assign]
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
 
 
 def _begin(connection: PoolProxiedConnection) -> None:

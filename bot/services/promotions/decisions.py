@@ -251,15 +251,18 @@ class RequestDecisions:
             raise Refused(decision.reason)
         return facts
 
-    def approve(self, tx: LedgerTransaction, request: Request, last_vote: Vote) -> Request:
-        """Approve a request and add its transition, in one transaction so that a crash loses neither."""
-        now = self._context.clock.now()
+    def approve(self, tx: LedgerTransaction, request: Request, approvals: Sequence[Vote]) -> Request:
+        """Approve a request and add its transition, in one transaction so that a crash loses neither.
+
+        `approvals`: those that count, oldest first; the last one decided.
+        """
+        now, last_vote = self._context.clock.now(), approvals[-1]
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
         tx.save_request(approved)
         tx.add_transition(promotion_transition(approved, last_vote.voter, now))
         evidence: dict[str, Any] = {
             "opened_at": canonical_time(approved.opened_at),
-            "approvers": [actor_id(vote.voter) for vote in counting_approvals(tx.votes(request.id))],
+            "approvers": [actor_id(vote.voter) for vote in approvals],
             "facts": {"policy": self._context.active_policy.revision},
         }
         evidence |= {"seen": pack_snapshot(approved.seen)} if approved.seen else {}

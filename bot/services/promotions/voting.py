@@ -55,15 +55,15 @@ class Requests:
         with self._decisions.change(caller, Permission.APPROVE, command.request, origin) as (tx, request, by):
             self._decisions.require_hashed(tx, request)
             votes = self._add_vote(tx, caller, request, VoteChoice.APPROVE, "", origin, profiles, by)
-            vote, approvals = votes[-1], len(counting_approvals(votes))
+            vote, approvals = votes[-1], counting_approvals(votes)
             # The key differs from that of an earlier vote by the same person.
             key = f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
             if is_decided := state_after_votes(request, votes) is RequestState.APPROVED:
-                decided = self._decisions.approve(tx, request, vote)
+                decided = self._decisions.approve(tx, request, approvals)
             else:
                 decided = request
                 self._decisions.redraw(tx, request, key)
-        answer = promotion_messages.approval_confirmation(decided, approvals, self._card_link(decided))
+        answer = promotion_messages.approval_confirmation(decided, len(approvals), self._card_link(decided))
         return CommandResult(answer=answer, request=decided, due_model=decided.model if is_decided else "")
 
     def _card_link(self, request: Request) -> MessageLink:
@@ -122,7 +122,7 @@ class Requests:
             tx.add_message(thread_message(passed.id, "overridden", announcement))
             votes = self._voters.mark_lapsed(tx, passed, tx.votes(request.id), profiles)
             if state_after_votes(passed, votes) is RequestState.APPROVED:
-                passed = self._decisions.approve(tx, passed, counting_approvals(votes)[-1])
+                passed = self._decisions.approve(tx, passed, counting_approvals(votes))
             else:
                 self._decisions.redraw(tx, passed, "overridden")
         approvals = len(counting_approvals(votes))
@@ -193,7 +193,7 @@ class Requests:
         votes = self._voters.mark_lapsed(tx, request, tx.votes(request_id), profiles)
         if state_after_votes(request, votes) is not RequestState.APPROVED:
             return False
-        self._decisions.approve(tx, request, counting_approvals(votes)[-1])
+        self._decisions.approve(tx, request, counting_approvals(votes))
         return True
 
     def _add_vote(

@@ -31,18 +31,18 @@ def two(bench: Bench) -> Request:
     return bench.open("promote two 1 production")
 
 
-def statements_of(bench: Bench, request: Request) -> list[object]:
-    """Approve a request, and return what was executed."""
+def statements_of(bench: Bench, request: Request, engine: Engine | type[Engine] = Engine) -> list[object]:
+    """Approve a request, and return what was executed on `engine`, or on all."""
     executed: list[object] = []
 
     def listen(_: object, statement: object, *__: object) -> None:
         executed.append(statement)
 
-    event.listen(Engine, "before_execute", listen)
+    event.listen(engine, "before_execute", listen)
     try:
         bench.requests.approve(BOB, Approve(request=request.id), origin="slack")
     finally:
-        event.remove(Engine, "before_execute", listen)
+        event.remove(engine, "before_execute", listen)
     return executed
 
 
@@ -77,6 +77,11 @@ def test_a_decision_reuses_its_statements(bench: Bench, request_: Request) -> No
     other = bench.open("promote other 1 production")
     first, second = (statements_of(bench, decided) for decided in (request_, other))
     assert [new for old, new in zip(first, second, strict=True) if new is not old] == []
+
+
+def test_a_decision_reads_nothing_twice_in_its_transaction(bench: Bench, request_: Request) -> None:
+    executed = statements_of(bench, request_, bench.ledger._writer)
+    assert len(set(map(id, executed))) == len(executed)
 
 
 def test_two_of_two_approvals_decide(bench: Bench, two: Request) -> None:
