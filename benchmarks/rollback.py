@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from benchmarks.report import Report
 from benchmarks.ways import WORKERS, be_patient, in_turns, sent, table, verdict, without_registrar
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import rollback_transition
@@ -36,7 +37,7 @@ TAGS = [f"rollback_{what}" for what in ("at", "by", "from", "to", "reason", "inc
 A_RUN: dict[str, Any] = {"metrics": {"accuracy": 0.9}}
 
 
-def rolling(folder: Path) -> str:
+def rolling(folder: Path) -> Report:
     """Return the table of rolling back in each way, and of the reaction time to a bad reading."""
     be_patient()
     database = f"sqlite:///{folder / 'mlflow.db'}"
@@ -44,14 +45,21 @@ def rolling(folder: Path) -> str:
         for number in VERSIONS:
             add_many_versions(shelf, database, f"of-{number}", number, **A_RUN)
         add_many_versions(shelf, database, "churn", REACTIONS + 2, **A_RUN)
-    rows = []
+    rows, figures = [], dict[str, float]()
     with closing(SqlLedger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
         ledger.migrate()
         for server, workers in WORKERS.items():
             with mlflow_subprocess(database, folder / "files", workers) as uri:
-                rows += [_row(server, workers, number, _Sides(ledger, uri, number)) for number in VERSIONS]
+                for number in VERSIONS:
+                    row, faster, over_bare = _row(server, workers, number, _Sides(ledger, uri, number))
+                    rows.append(row)
+                    where = f"--workers {workers}, {number:,} versions"
+                    figures |= {
+                        f"rollback ÷ bare requests, {where}": over_bare,
+                        f"rollback ÷ plain, {where}": 1 / faster,
+                    }
                 if workers == 1:
-                    reaction = reacting(ledger, uri)
+                    reaction, p99 = reacting(ledger, uri)
     head = [
         "`mlflow server`",
         "versions",
@@ -60,7 +68,8 @@ def rolling(folder: Path) -> str:
         "requests, Registrar and plain",
         "ms: plain, bare, Registrar",
     ]
-    return f"A rollback, medians of {ROUNDS}:\n\n{table(head, *rows)}\n\n{reaction}"
+    text = f"A rollback, medians of {ROUNDS}:\n\n{table(head, *rows)}\n\n{reaction}"
+    return Report(text, figures | {"reaction to a bad reading, p99, ms": p99})
 
 
 # -- the ways ----------------------------------------------------------------------------------------------------------
@@ -150,12 +159,13 @@ class _Sides:
                 client.set_model_version_tag(self._model, str(target), tag, "2026-05-04 12:00:00")
 
 
-def _row(server: str, workers: int, number: int, sides: _Sides) -> list[str]:
+def _row(server: str, workers: int, number: int, sides: _Sides) -> tuple[list[str], float, float]:
+    """Return the row, and how much faster than plain and slower than the bare requests it is."""
     asked = {name: len(found) for name, found in _requests(sides).items()}
     taken = in_turns({"intend": sides.intend, "ours": sides.ours, "bare": sides.bare, "plain": sides.plain}, ROUNDS)
     sides.check()
     faster, over_bare = taken["plain"] / taken["ours"], taken["ours"] / taken["bare"]
-    return [
+    row = [
         server,
         f"{number:,}",
         f"{faster:.0f} ×{verdict(PLAIN_AIM if workers > 1 else None, '≥', faster)}",
@@ -163,6 +173,7 @@ def _row(server: str, workers: int, number: int, sides: _Sides) -> list[str]:
         f"{asked['ours']} and {asked['plain']}",
         ", ".join(f"{taken[name] * 1000:,.1f}" for name in ("plain", "bare", "ours")),
     ]
+    return row, faster, over_bare
 
 
 def _requests(sides: _Sides) -> Mapping[str, list[str]]:
@@ -182,18 +193,19 @@ def _requests(sides: _Sides) -> Mapping[str, list[str]]:
 # -- the reaction ------------------------------------------------------------------------------------------------------
 
 
-def reacting(ledger: SqlLedger, uri: str) -> str:
-    """Return the time from a bad reading's arrival to the verified rollback."""
+def reacting(ledger: SqlLedger, uri: str) -> tuple[str, float]:
+    """Return the time from a bad reading's arrival to the verified rollback: a sentence, and the p99 in ms."""
     watched = MonitoringHarness(ledger, MlflowRegistry(uri))
     watched.serves(1, since=datetime.now(UTC) - timedelta(days=30))
     monitor = watched.monitor("accuracy", fail_after=2)
     react = partial(_react, watched, monitor)
     taken = sorted(react(version) * 1000 for version in range(2, REACTIONS + 2))
     p99 = statistics.quantiles(taken, n=100)[98]
-    return (
+    text = (
         f"From a bad reading's arrival to the verified rollback, {REACTIONS} times, one worker: p50 "
         f"{statistics.median(taken):.0f} ms, p99 {p99:.0f} ms{verdict(REACTION_AIM, '≤', p99, ' ms')}."
     )
+    return text, p99
 
 
 def _react(watched: MonitoringHarness, monitor: str, version: int) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.app.programs import click, command, registrar
 from benchmarks.app.simulated_slack import BenchSlack
+from benchmarks.report import Report
 from benchmarks.ways import be_patient, table, verdict
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
@@ -46,7 +47,7 @@ class CardEdits:
                 return at
 
 
-def clicking(folder: Path) -> str:
+def clicking(folder: Path) -> Report:
     """Return the table of the times from a click to the edits of its card."""
     be_patient()
     uri, edits = f"sqlite:///{folder / 'mlflow.db'}", CardEdits()
@@ -68,10 +69,11 @@ def clicking(folder: Path) -> str:
             send([click(slack, request_id)], 1, False)
             taken.append((edits.wait_for_edit(f"{MODEL} v{version} is in Production") - began) * 1000)
     p50, p99 = statistics.median(taken[WARMUP:]), statistics.quantiles(taken[WARMUP:], n=100)[98]
-    return table(
+    text = table(
         [f"{ROUNDS} clicks on Approve, in sequence", "p50 / p99, ms"],
         [
             "until the card says that the version is in Production",
             f"{p50:.0f} / {p99:.0f}{verdict(AIM, '≤', p50, ' ms at the p50')}",
         ],
     )
+    return Report(text, {"click to edited card, p50, ms": p50, "click to edited card, p99, ms": p99})

@@ -16,6 +16,7 @@ import psutil
 from benchmarks.app.acknowledgements import pending_requests
 from benchmarks.app.programs import ROOT, click, end, sender, start_registrar
 from benchmarks.app.simulated_slack import BenchSlack
+from benchmarks.report import Report
 from benchmarks.ways import table, verdict
 
 CLICKS, WARMUP, AIM = 100, 10, 1000.0  # the aim in milliseconds, for the slowest click under all attacks
@@ -31,11 +32,11 @@ ATTACKS = {
 }
 
 
-def flooding(folder: Path) -> str:
+def flooding(folder: Path) -> Report:
     """Return the table of acknowledgment times, memory, and the log's size under each attack."""
     log = folder / "log"
     ids = pending_requests(folder / "home", len(ATTACKS) * (CLICKS + WARMUP))
-    rows, slowest = [], 0.0
+    rows, slowest, figures = [], 0.0, dict[str, float]()
     with BenchSlack() as slack:
         process, port = start_registrar(slack, folder / "home", "HTTP", policy=POLICY, log=log)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
@@ -51,11 +52,12 @@ def flooding(folder: Path) -> str:
                 times = [each * 1000 for each in (statistics.median(seconds), p99, max(seconds))]
                 rows.append([attack, " / ".join(f"{each:.0f}" for each in times), f"{memory:.0f}", f"{rate:.0f}"])
                 slowest = times[-1]
+                figures |= {f"click, p50, attack: {attack}, ms": times[0], f"memory, attack: {attack}, MB": memory}
         finally:
             end(process)
     head = [f"attack, {DESCRIPTORS:,} descriptors", "p50 / p99 / max, ms", "memory, MB", "log, kB per minute"]
     result = f"The slowest click under all three: {slowest:.0f} ms{verdict(AIM, '≤', slowest, ' ms')}."
-    return f"{table(head, *rows)}\n\n{result}"
+    return Report(f"{table(head, *rows)}\n\n{result}", figures)
 
 
 @contextmanager
