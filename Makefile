@@ -47,7 +47,7 @@ types: dev-install ## Check the types
 
 check: lint types test ## Check style and types, and run the tests
 
-bench: dev-install ## Run the benchmarks (WRITE=1: update docs/reference/benchmarks.md; ARGS=compare: one of them)
+bench: dev-install ## Run the benchmarks (WRITE=1: update docs/reference/benchmarks.md; ARGS=compare: one of them; ARGS="--vs v0.2.0": compare with another commit)
 	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
 
 bench-rules: dev-install ## Simulate months with the monitor rules (WRITE=1: update docs/reference/rule-benchmarks.md; ARGS="peers --months 300")

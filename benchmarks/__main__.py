@@ -1,14 +1,19 @@
-"""Run all or the given benchmarks, and print docs/reference/benchmarks.md's tables; `--write` updates that page."""
+"""Run all or the given benchmarks, and print docs/reference/benchmarks.md's tables.
+
+`--write` updates that page and its pictures. `--vs` compares with another commit.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from benchmarks.parts import PARTS, ROOT, run
+from benchmarks.versus import NoSuchCommit, versus
 
 PAGE = ROOT / "docs" / "reference/benchmarks.md"
 PICTURES = ROOT / "docs" / "pictures"
@@ -18,12 +23,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run all or the given benchmarks, print the results, and update the page if asked to."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only {' or '.join(PARTS)}")
-    parser.add_argument("--write", action="store_true", help=f"write the results to {PAGE.name}, with their pictures")
+    parser.add_argument("--rounds", type=int, default=3, help="with --vs: how often to run each part of both (3)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--write", action="store_true", help=f"write the results to {PAGE.name}, with their pictures")
+    how.add_argument("--vs", metavar="REV", help="compare this checkout with another commit")
     told = parser.parse_args(argv)
     if unknown := set(told.parts) - PARTS.keys():
         parser.error(f"unknown part {' '.join(sorted(unknown))}")
-    for part in told.parts or PARTS:
-        report(part, is_written=told.write)
+    if told.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    parts = told.parts or list(PARTS)
+    if not told.vs:
+        for part in parts:
+            report(part, is_written=told.write)
+        return
+    try:
+        for text in versus(told.vs, parts, told.rounds):
+            print(text, end="\n\n", flush=True)
+    except NoSuchCommit as problem:
+        sys.exit(str(problem))
 
 
 def report(part: str, *, is_written: bool) -> None:
