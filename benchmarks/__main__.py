@@ -1,6 +1,6 @@
 """Run all or the given benchmarks, and print docs/reference/benchmarks.md's tables.
 
-`--write` updates that page and its pictures. `--vs` compares with another commit.
+`--write` updates that page, the release's figures, and the pictures. `--vs` compares with another commit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from benchmarks.parts import PARTS, ROOT, run
+from benchmarks.releases import figures, picture
 from benchmarks.versus import NoSuchCommit, versus
+from bot.version import version
 
 PAGE = ROOT / "docs" / "reference/benchmarks.md"
 PICTURES = ROOT / "docs" / "pictures"
@@ -45,13 +47,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def report(part: str, *, is_written: bool) -> None:
-    """Run a part and print its results; if wanted, write them to the page, and its pictures."""
+    """Run a part and print its results; if wanted, write them to the page, the release's figures, and the pictures."""
     day, machine = f"{datetime.now(UTC):%Y-%m-%d}", _machine()
     found = run(part, PICTURES if is_written else None)
     text = f"Measured on {day}: {machine}.\n\n{found.text}"
     print(text, end="\n\n", flush=True)
     if is_written:
         write(part, text)
+        figures.write(version(), part, figures.Measured(day, machine, dict(found.figures)))
+        (PICTURES / picture.NAME).write_text(picture.benchmark_picture(), encoding="utf-8")
 
 
 def write(part: str, text: str) -> None:

@@ -22,6 +22,7 @@ from scripts.markdown import DOCS, MADE, ROOT, as_sentence, comments, table
 
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.releases.picture import benchmark_picture
 from bot.domain.core.durations import format_duration
 from bot.domain.policy.authorization import PERMISSION_RULES, Grantee, Permission, PermissionRule
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -217,6 +218,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "handlers/terminal/command_line/index.txt": index,
     "zensical.toml": navigation,
     "docs/pictures/architecture.svg": picture,
+    "docs/pictures/benchmarks.svg": benchmark_picture,
     "docs/pictures/monitor-states.svg": monitor_picture,
     "docs/pictures/request-life.svg": request_picture,
     "docs/reference/api.md": lambda: api((DOCS / "reference" / "api.md").read_text(encoding="utf-8")),

@@ -1,4 +1,4 @@
-"""`make bench`: its parts, and the comparison with another commit."""
+"""`make bench`: its parts, the comparison with another commit, and what is stored for each release."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from benchmarks import parts
 from benchmarks.__main__ import PAGE, main
 from benchmarks.parts import PARTS, require_tree
+from benchmarks.releases import figures, picture
+from benchmarks.releases.figures import Measured, Release
 from benchmarks.report import Report
 from benchmarks.versus import comparison, verdict, versus
+from scripts.drawing import WIDTH, text_width
 from tests.support.paths import ROOT
+
+TODAY = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 1": 1.4})
 
 
 def test_every_part_has_its_place_on_the_page() -> None:
@@ -127,3 +133,56 @@ def test_an_unknown_commit_is_named() -> None:
 def test_a_module_from_another_checkout_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=f"is imported from .*, not from {tmp_path}"):
         require_tree(tmp_path)
+
+
+# -- releases ----------------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_read_as_they_were_written(tmp_path: Path) -> None:
+    figures.write("0.2.0", "slack", TODAY, tmp_path)
+    assert figures.read(tmp_path) == [Release("0.2.0", {"slack": TODAY})]
+
+
+def test_a_part_that_is_measured_again_replaces_only_itself(tmp_path: Path) -> None:
+    later = Measured("2026-12-03", "2 cores", {"figure": 2.0})
+    for part, measured in (("slack", TODAY), ("audit", TODAY), ("audit", later)):
+        figures.write("0.2.0", part, measured, tmp_path)
+    assert figures.read(tmp_path) == [Release("0.2.0", {"slack": TODAY, "audit": later})]
+
+
+def test_a_release_replaces_the_figures_of_its_development_versions(tmp_path: Path) -> None:
+    for version in ("0.3.0.dev0", "0.3.0"):
+        figures.write(version, "slack", TODAY, tmp_path)
+    assert [release.version for release in figures.read(tmp_path)] == ["0.3.0"]
+
+
+def test_releases_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for version in ("0.10.0", "0.2.0", "1.0.0"):
+        figures.write(version, "slack", TODAY, tmp_path)
+    assert [release.version for release in figures.read(tmp_path)] == ["0.2.0", "0.10.0", "1.0.0"]
+
+
+@pytest.mark.parametrize(("value", "told"), [(1.5, "aim ≤ 1.5: met"), (1.6, "aim ≤ 1.5: not met")])
+def test_the_picture_says_whether_the_newest_release_meets_the_aim(value: float, told: str) -> None:
+    measured = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 1": value})
+    drawn = picture.by_release([Release("0.1.0", {"slack": TODAY}), Release("0.2.0", {"slack": measured})])
+    assert f">{told}<" in drawn
+
+
+def test_a_figure_that_was_not_measured_is_a_dash() -> None:
+    assert ">–<" in picture.by_release([Release("0.1.0"), Release("0.2.0", {"slack": TODAY})])
+
+
+def test_the_picture_names_its_values_for_people_who_cannot_see_it() -> None:
+    label = ET.fromstring(picture.by_release([Release("0.2.0", {"slack": TODAY})])).attrib["aria-label"]  # noqa: S314 - made by us
+    assert label == "Ratios by release. lookup ÷ bare Bolt, HTTP, 1: 0.2.0 1.4."
+
+
+def test_no_line_is_wider_than_a_phone() -> None:
+    many = [
+        Release(f"0.{number}.0", {"all": Measured("", "", dict.fromkeys(picture.AIMS, 1.0))}) for number in range(9)
+    ]
+    for line in ET.fromstring(picture.by_release(many)).iter("{http://www.w3.org/2000/svg}text"):  # noqa: S314 - made by us
+        width = text_width(line.text or "")
+        left = int(line.attrib["x"]) - (width / 2 if "text-anchor" in line.attrib else 0)
+        assert 0 < left < left + width < WIDTH, line.text

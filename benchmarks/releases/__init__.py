@@ -1,0 +1,1 @@
+"""What was measured for each release, and the picture that compares the ratios."""
