@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for part in parts:
             report(part, is_written=told.write)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the temporary checkout is removed
     try:
         for text in versus(told.vs, parts, told.rounds):
             print(text, end="\n\n", flush=True)
