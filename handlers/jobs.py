@@ -25,7 +25,7 @@ from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CLOCK_CHECK_SECONDS = 1.0  # seconds between checks for a clock that was set back
+CLOCK_CHECK_SECONDS = 5.0  # seconds between checks for a clock that was set back
 PULSE_SECONDS = 0.5  # seconds between checks for due work
 IDLE_SECONDS = 15.0  # seconds between two runs of a job without due work; some also do what isn't in the ledger
 DIGEST_STOP_SECONDS = 5.0  # seconds to wait for a store that doesn't respond

@@ -241,7 +241,7 @@ class Service:
     def __exit__(self, *_: object) -> None:
         """Accept nothing new, finish work in progress, deliver pending messages, and close."""
         self.stop_accepting()
-        self._server.should_exit = True
+        self._server.stop()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
         self._digest_thread.stop()

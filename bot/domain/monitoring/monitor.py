@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
 
 MAX_SILENCE = timedelta(hours=72)  # the longest time for which a monitor can be silenced
 JITTER = 0.1  # share of the interval by which a check can be early or late, so monitors aren't all checked at once
-EARLY_SHARE = 0.05  # share of the interval by which a check can be early to be made together with another
-MAX_EARLY = timedelta(seconds=3)  # however long the interval is
+EARLY_SHARE = 0.1  # share of the interval by which a check can be early to be made together with another
+MAX_EARLY = timedelta(seconds=5)  # however long the interval is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -367,7 +367,7 @@ def due_in(seconds: float, every: str = "60s") -> tuple[Monitor, MonitorState]:
     ("due", "checked"),
     [
         ([1, 2], []),  # nothing is due yet
-        ([0, 1, 3, 4], [0, 1, 3]),  # a twentieth of the interval is 3 s
+        ([0, 1, 6, 7], [0, 1, 6]),  # a tenth of the interval is 6 s
         ([-5], [-5]),
         ([], []),
     ],
@@ -378,5 +378,5 @@ def test_a_check_is_made_a_little_early_if_another_one_is_due(due: list[float], 
 
 
 def test_a_monitor_with_a_short_interval_is_hardly_checked_early() -> None:
-    due, soon = due_in(0), due_in(1, every="10s")
+    due, soon = due_in(0), due_in(2, every="10s")
     assert with_soon_due([due, soon], NOW) == [due]

@@ -31,7 +31,7 @@ def http_server(
         thread.start()
         wait_until(lambda: server.started)
         yield "127.0.0.1", listener.getsockname()[1]
-        server.should_exit = True
+        server.stop()
         thread.join(timeout=10)
 
 
