@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     Connection,
     Result,
@@ -212,7 +213,7 @@ def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
     return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 
-def is_due(time: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
+def is_due(time: ColumnElement[Any], now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
     """Return the condition that `time` is `now` or earlier, or isn't set."""
     return or_(time.is_(None), time <= now)
 

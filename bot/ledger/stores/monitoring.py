@@ -44,6 +44,8 @@ from bot.ports.monitoring import MonitoringReader, MonitoringWriter
 from bot.ports.records import CheckBatch, Claim
 
 SLOT = "b_slot"  # a bound parameter; no column has this name
+_SELECT_MONITORS = select(monitors).where(monitors.c.removed_at.is_(None))
+_SELECT_MONITORS_OF_MODEL = _SELECT_MONITORS.where(monitors.c.model == bindparam(KEY))
 _FINISH_CHECK = update(measurements).where(
     measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT)
 )
@@ -53,10 +55,9 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
     """Reads monitors, checks, baselines, readings, and incidents: see the port."""
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
-        query = select(monitors).where(monitors.c.removed_at.is_(None))
-        if model is not None:
-            query = query.where(monitors.c.model == model)
-        return sorted(self._list(Monitor, query), key=lambda monitor: (monitor.model, monitor.name))
+        query = _SELECT_MONITORS if model is None else _SELECT_MONITORS_OF_MODEL
+        found = self._list(Monitor, query, {} if model is None else {KEY: model})
+        return sorted(found, key=lambda monitor: (monitor.model, monitor.name))
 
     def monitor(self, monitor_id: str) -> Monitor:
         if monitor := self._find_by_key(Monitor, monitors.c.id, monitor_id):

@@ -30,6 +30,7 @@ from bot.ports.registry_state import RegistryStateReader, RegistryStateWriter
 
 _PENDING = ((requests, IS_OPEN), (transitions, PENDING_ROWS[transitions]), (tag_updates, TAG_UPDATE_IS_WAITING))
 _SELECT_MODELS_WITH_PENDING_WORK = union(*(select(table.c.model).where(condition) for table, condition in _PENDING))
+_SELECT_ACTIVE_HOLD = select(holds).where(IS_ACTIVE).order_by(holds.c.number)
 _SELECT_HELD_REQUEST = select(requests.c.id).where(requests.c.id == bindparam(KEY), IS_HELD[requests])
 
 
@@ -57,7 +58,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
         raise UnknownRequest("This message is out of date, so nothing was changed.")
 
     def active_hold(self) -> Hold | None:
-        return self._find(Hold, select(holds).where(IS_ACTIVE).order_by(holds.c.number))
+        return self._find(Hold, _SELECT_ACTIVE_HOLD)
 
     def holds(self, limit: int = 20) -> list[Hold]:
         return self._list(Hold, select(holds).order_by(holds.c.number.desc()).limit(limit))

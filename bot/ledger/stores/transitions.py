@@ -68,6 +68,9 @@ STAGE, LIMIT, BEFORE, UNTIL, ATTEMPTS = "b_stage", "b_most", "b_before", "b_unti
 CONTEXT_ROWS = 50  # transitions after :b_until that are returned too, to show what followed
 # A claim is still valid if there was no later one; `attempts` counts claims.
 _IS_CLAIMED_AS = and_(transitions.c.id == bindparam(KEY), transitions.c.attempts == bindparam(ATTEMPTS))
+_SELECT_MODELS_IN_STATES = (
+    select(transitions.c.model).where(transitions.c.state.in_(bindparam(KEY, expanding=True))).distinct()
+)
 _SELECT_BLOCKS = (
     select(rollback_blocks).where(rollback_blocks.c.cleared_at.is_(None)).order_by(rollback_blocks.c.number)
 )
@@ -122,7 +125,7 @@ class TransitionQueries(SqlReadStore, TransitionReader):
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
         # Sorted here, because the databases sort letters differently.
-        return sorted(self._fetch_column(select(transitions.c.model).where(transitions.c.state.in_(states)).distinct()))
+        return sorted(self._fetch_column(_SELECT_MODELS_IN_STATES, {KEY: list(states)}))
 
     def models_with_expired_transitions(self, now: datetime) -> list[str]:
         query = select(transitions.c.model).join(requests, requests.c.id == transitions.c.request).distinct()

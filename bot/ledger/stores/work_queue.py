@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Select, Update, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Column, Integer, Select, Update, and_, bindparam, delete, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.core.actors import Actor
@@ -81,6 +81,33 @@ _DUE_ROWS: dict[type, tuple[Column[Any], Column[Any], ColumnElement[bool]]] = {
         serving_checks.c.state == ServingCheckState.PENDING,
     ),
 }
+KINDS, UNTIL, ATTEMPTS, LIMIT = "b_kinds", "b_until", "b_attempts", "b_most"  # bound parameters
+_KEY_OF_COMMAND, _COMMAND_IS_DUE_AT, _COMMAND_CAN_BE_CLAIMED = _DUE_ROWS[QueuedCommand]
+_SELECT_DUE_COMMANDS = (
+    select(_KEY_OF_COMMAND)
+    .where(_COMMAND_CAN_BE_CLAIMED, is_due(_COMMAND_IS_DUE_AT, bindparam(NOW)))
+    .order_by(queued_commands.c.at, queued_commands.c.number)
+)
+_SELECT_NEXT_DUE_TIME = select(func.min(outbox_messages.c.not_before)).where(
+    MESSAGE_IS_WAITING,
+    outbox_messages.c.not_before > bindparam(NOW),
+    outbox_messages.c.kind.in_(bindparam(KINDS, expanding=True)),
+)
+_SELECT_RECIPIENTS = (
+    select(outbox_messages.c.to)
+    .distinct()
+    .where(MESSAGE_IS_WAITING, outbox_messages.c.kind == bindparam(KEY))
+    .order_by(outbox_messages.c.to)
+)
+_UPDATE_MESSAGE = update(outbox_messages).where(
+    outbox_messages.c.key == bindparam(KEY), MESSAGE_IS_WAITING, outbox_messages.c.attempts == bindparam(ATTEMPTS)
+)
+_UPDATE_REF = update(message_refs).where(message_refs.c.key == bindparam(KEY))
+_UPDATE_TURN = update(channel_turns).where(channel_turns.c.channel == bindparam(KEY))
+_DELAY_TURN = _UPDATE_TURN.where(channel_turns.c.next_at < bindparam(UNTIL))
+_SELECT_TURN = (
+    select(channel_turns.c.next_at).where(channel_turns.c.channel == bindparam(KEY)).with_for_update(key_share=True)
+)
 
 
 class WorkQueueQueries(SqlReadStore, WorkQueueReader):
@@ -98,9 +125,7 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
         return self._list(QueuedCommand, query)
 
     def due_command_ids(self, now: datetime) -> list[str]:
-        key, due_at, can_be_claimed = _DUE_ROWS[QueuedCommand]
-        ready = select(key).where(can_be_claimed, is_due(due_at, now))
-        return self._fetch_column(ready.order_by(queued_commands.c.at, queued_commands.c.number))
+        return self._fetch_column(_SELECT_DUE_COMMANDS, {NOW: now})
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
         is_same = (idempotent_calls.c.client == client, idempotent_calls.c.key == key)
@@ -127,35 +152,16 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
     def due_messages(
         self, now: datetime, limit: int = 100, *, kinds: Collection[MessageKind] = (), recipient: str | None = None
     ) -> list[OutboxMessage]:
-        # The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first
-        # message, oldest first, then each key's second message.
-        columns = outbox_messages.c
-        stops = (
-            select(columns.lane, func.min(columns.number).label("number"))
-            .where(MESSAGE_IS_WAITING, or_(columns.not_before > now, columns.claimed_until > now))
-            .group_by(columns.lane)
-            .subquery("stops")
-        )
-        due = (
-            select(outbox_messages)
-            .outerjoin(stops, stops.c.lane == columns.lane)
-            .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), columns.number < stops.c.number))
-        )
-        due = due.where(columns.kind.in_(kinds)) if kinds else due
-        due = due if recipient is None else due.where(columns.to == recipient)
-        position = func.row_number().over(partition_by=columns.lane, order_by=columns.number)
-        return self._list(OutboxMessage, due.order_by(position, columns.number).limit(limit))
+        given = ({KINDS: list(kinds)} if kinds else {}) | ({} if recipient is None else {KEY: recipient})
+        return self._list(OutboxMessage, _select_due_messages(frozenset(given)), {NOW: now, LIMIT: limit, **given})
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
-        waits = (MESSAGE_IS_WAITING, outbox_messages.c.not_before > now, outbox_messages.c.kind.in_(kinds))
-        query = select(func.min(outbox_messages.c.not_before)).where(*waits)
-        at: datetime | None = self._connection.execute(query).scalar()
+        values = {NOW: now, KINDS: list(kinds)}
+        at: datetime | None = self._connection.execute(_SELECT_NEXT_DUE_TIME, values).scalar()
         return at
 
     def pending_recipients(self, kind: MessageKind) -> list[str]:
-        to = outbox_messages.c.to
-        query = select(to).distinct().where(MESSAGE_IS_WAITING, outbox_messages.c.kind == kind)
-        return self._fetch_column(query.order_by(to))
+        return self._fetch_column(_SELECT_RECIPIENTS, {KEY: kind})
 
 
 class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
@@ -224,7 +230,7 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         if ref is not None:
             row = {"key": message.ref_key} | to_row(ref)
             if not self._insert(message_refs, row, "key"):
-                self._execute(update(message_refs).where(message_refs.c.key == message.ref_key).values(**row))
+                self._execute(_UPDATE_REF, {KEY: message.ref_key, **row})
         return True
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
@@ -235,19 +241,16 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         return self._update_message(message, state=MessageState.DROPPED, why=why, **UNCLAIMED)
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        of_channel = channel_turns.c.channel == channel
         self._insert(channel_turns, {"channel": channel, "next_at": now}, "channel")
-        query = select(channel_turns.c.next_at).where(of_channel).with_for_update(key_share=True)
-        next_at: datetime = self._connection.execute(query).scalar_one()
+        next_at: datetime = self._connection.execute(_SELECT_TURN, {KEY: channel}).scalar_one()
         # A turn that's too far ahead was set by a process whose clock is ahead, and would block the channel until then.
         if now < next_at <= now + MAX_CHANNEL_DELAY:
             return next_at
-        self._execute(update(channel_turns).where(of_channel).values(next_at=now + min_interval))
+        self._execute(_UPDATE_TURN, {KEY: channel, "next_at": now + min_interval})
         return now
 
     def delay_channel(self, channel: str, until: datetime) -> None:
-        is_sooner = (channel_turns.c.channel == channel, channel_turns.c.next_at < until)
-        self._execute(update(channel_turns).where(*is_sooner).values(next_at=until))
+        self._execute(_DELAY_TURN, {KEY: channel, UNTIL: until, "next_at": until})
 
     def _fetch_claimed_checks(self, column: Column[Any], *conditions: ColumnElement[bool]) -> list[Any]:
         """Return a column of the checks that are claimed and running.
@@ -258,10 +261,32 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
 
     def _update_message(self, message: OutboxMessage, **values: Any) -> bool:
         """Update a message unless it was finished or claimed since it was read; `attempts` counts the claims."""
-        is_ours = and_(
-            outbox_messages.c.key == message.key, MESSAGE_IS_WAITING, outbox_messages.c.attempts == message.attempts
-        )
-        return self._execute(update(outbox_messages).where(is_ours).values(**values))
+        return self._execute(_UPDATE_MESSAGE, {KEY: message.key, ATTEMPTS: message.attempts, **values})
+
+
+@cache
+def _select_due_messages(given: frozenset[str]) -> Select[Any]:
+    """Return the select of the :b_most messages that are next at :b_now; if given, of :b_kinds or to :b_key.
+
+    The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first message,
+    oldest first, then each key's second message.
+    """
+    columns, now = outbox_messages.c, bindparam(NOW, type_=outbox_messages.c.not_before.type)
+    stops = (
+        select(columns.lane, func.min(columns.number).label("number"))
+        .where(MESSAGE_IS_WAITING, or_(columns.not_before > now, columns.claimed_until > now))
+        .group_by(columns.lane)
+        .subquery("stops")
+    )
+    due = (
+        select(outbox_messages)
+        .outerjoin(stops, stops.c.lane == columns.lane)
+        .where(MESSAGE_IS_WAITING, or_(stops.c.number.is_(None), columns.number < stops.c.number))
+    )
+    due = due.where(columns.kind.in_(bindparam(KINDS, expanding=True))) if KINDS in given else due
+    due = due.where(columns.to == bindparam(KEY)) if KEY in given else due
+    position = func.row_number().over(partition_by=columns.lane, order_by=columns.number)
+    return due.order_by(position, columns.number).limit(bindparam(LIMIT, type_=Integer))
 
 
 @cache
