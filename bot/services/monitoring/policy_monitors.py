@@ -12,7 +12,6 @@ from bot.domain.core.actors import Automation
 from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.monitor import Monitor, MonitorState
 from bot.domain.policy.monitor_config import RULE_IF_UNSET, RULE_IF_UNSET_BEFORE, MonitorConfig
-from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.ports import LedgerReader, LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
@@ -95,7 +94,7 @@ class PolicyMonitors:
     def _wanted_rules(self, reader: LedgerReader) -> WantedRules:
         policy = self._context.policy
         literal_names = {pattern for pattern in policy.models if not set("*?[") & set(pattern)}
-        models = {name for name in reader.registry_snapshots() if name != REGISTRY_SEEN_KEY} | literal_names
+        models = {*reader.model_names(), *literal_names}
         return {(model, rule.name): rule for model in models for rule in policy.rules_for(model).monitors}
 
     def _announce_default_rule(self, tx: LedgerTransaction, monitors: Sequence[Monitor]) -> dict[str, str]:
