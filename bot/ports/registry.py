@@ -5,8 +5,9 @@ docs/how-to/write-a-registry-adapter.md describes what an adapter must do, and b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -100,6 +101,26 @@ class ListsAllVersions(Protocol):
         """Return every version of every model, in any order, without aliases. One request per 5,000 versions.
 
         Raises RegistryRefused if the registry can list only one model's versions.
+        """
+        ...
+
+
+@runtime_checkable
+class ListsChanges(Protocol):
+    """What a `ModelRegistry` can also do, so that polling a large registry is cheap."""
+
+    def recently_updated(self, since: datetime) -> list[ModelInfo]:
+        """Return the models whose `updated_at` is `since` or later, in any order. One request if they are few.
+
+        Raises RegistryRefused if the registry can't sort models by that time.
+        """
+        ...
+
+    def versions_by_model(self) -> Iterable[tuple[str, list[VersionInfo]]]:
+        """Return each model's name and what `versions` returns for it, a page at a time. A few requests per page.
+
+        Models without versions can be missing. A model that's listed is complete, even if others change in the
+        meantime. Raises RegistryRefused if the registry can list only one model's versions.
         """
         ...
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import ClassVar
 
 import pytest
 
 from bot.domain.core.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
 from bot.domain.registry.model import Stage
-from bot.ports import ListsAllVersions, ModelRegistry
+from bot.ports import ListsAllVersions, ListsChanges, ModelRegistry
 from bot.registry.contract.contents import RegistryContents
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
@@ -57,6 +57,37 @@ class RegistryContract:
         contents.add_model("greeting", versions=1, is_prompt=True)
         listed = [*registry.versions("churn"), *registry.versions("fraud")]
         assert sorted(registry.all_versions(), key=str) == sorted(listed, key=str)
+
+    def test_the_versions_of_each_model_are_streamed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+        if not isinstance(registry, ListsChanges):
+            pytest.skip("This adapter doesn't have `versions_by_model`, which is optional.")
+        for name in ("churn", "fraud", "o'brien"):
+            contents.add_model(name, versions=[PRODUCTION, NONE])
+        contents.add_model("greeting", versions=1, is_prompt=True)
+        assert dict(registry.versions_by_model()) == {
+            name: registry.versions(name) for name in ("churn", "fraud", "o'brien")
+        }
+
+    def test_only_recently_updated_models_are_listed(self, registry: ModelRegistry, contents: RegistryContents) -> None:
+        if not isinstance(registry, ListsChanges):
+            pytest.skip("This adapter doesn't have `recently_updated`, which is optional.")
+        contents.add_model("churn", versions=1)
+        contents.add_model("greeting", versions=1, is_prompt=True)
+        churn = registry.model("churn")
+        assert churn.updated_at
+        assert registry.recently_updated(churn.updated_at) == [churn]
+        assert registry.recently_updated(churn.updated_at + timedelta(milliseconds=1)) == []
+
+    def test_a_new_stage_makes_a_model_recently_updated(
+        self, registry: ModelRegistry, contents: RegistryContents
+    ) -> None:
+        if not isinstance(registry, ListsChanges):
+            pytest.skip("This adapter doesn't have `recently_updated`, which is optional.")
+        contents.add_model("churn", versions=1)
+        before = registry.model("churn").updated_at
+        assert before
+        registry.transition_stage("churn", 1, PRODUCTION, archive_existing=False)
+        assert [model.latest for model in registry.recently_updated(before)] == [{PRODUCTION: 1}]
 
     def test_a_version_without_a_run_has_no_run_id(self, registry: ModelRegistry, contents: RegistryContents) -> None:
         contents.add_model("churn", versions=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -89,14 +89,17 @@ class MlflowConnection:
 
     def read_pages(self, search: Callable[..., Any]) -> list[Any]:
         """Return the items of all pages; `search(client, token)` fetches one."""
-        items: list[Any] = []
+        return [item for page in self.iterate_pages(search) for item in page]
+
+    def iterate_pages(self, search: Callable[..., Any]) -> Iterator[Any]:
+        """Yield one page after another, each fetched when it's needed."""
         token: str | None = None
         while True:
             page = self.read(partial(search, token=token))
-            items += page
+            yield page
             token = page.token
             if not token:
-                return items
+                return
 
     def close(self) -> None:
         """Close the database connections; the next call opens new ones."""

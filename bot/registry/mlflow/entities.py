@@ -24,13 +24,18 @@ def model_info(entity: Any) -> ModelInfo:
         latest={_stage(version): int(version.version) for version in latest},
         aliases=MappingProxyType({alias: int(number) for alias, number in entity.aliases.items()}),
         tags=_tags(entity),
-        updated_at=_from_milliseconds(entity.last_updated_timestamp),
+        updated_at=updated_at(entity),
         created_at=_from_milliseconds(entity.creation_timestamp),
         identities={
             each.version: each.identity(_from_milliseconds(entity.creation_timestamp))
             for each in map(version_info, latest)
         },
     )
+
+
+def updated_at(model: Any) -> datetime | None:
+    """Return when a registered model was last updated, or None if that's unknown."""
+    return _from_milliseconds(model.last_updated_timestamp)
 
 
 def version_info(entity: Any) -> VersionInfo:

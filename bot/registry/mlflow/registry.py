@@ -7,7 +7,9 @@ version, to find out whether the model is a prompt. We know that from a previous
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from bot.domain.core.errors import RegistryRefused, UnknownModel, UnknownVersion
@@ -23,12 +25,13 @@ from bot.registry.checks import (
     unknown_version,
 )
 from bot.registry.mlflow.connection import open_connections, retry_after_alias_race
-from bot.registry.mlflow.entities import model_info, version_info
+from bot.registry.mlflow.entities import model_info, updated_at, version_info
 from bot.registry.mlflow.errors import is_already_there, is_archive_bug
-from bot.registry.mlflow.rest_search import search_model_versions
+from bot.registry.mlflow.rest_search import search_model_versions, search_registered_models
 from bot.registry.mlflow.tracker import MlflowTracker
 
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
+_RECENT_MODELS_PER_PAGE = 100
 _VERSIONS_PER_PAGE = 5_000  # MLflow allows 200,000, but no server returns that many within our timeout
 _MODEL_CHECK_SECONDS = 60.0  # how long to trust that a name is a model's, not a prompt's
 
@@ -77,6 +80,21 @@ class MlflowRegistry:
         self._remember_models(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
+    def recently_updated(self, since: datetime) -> list[ModelInfo]:
+        """Return the models that were updated at `since` or later, newest first.
+
+        One request for each page of 100, until the first older model. A model that's updated in the meantime can be
+        missing. Raises RegistryRefused from Unity Catalog, which doesn't sort models.
+        """
+        recent: list[ModelInfo] = []
+        for page in self._pages_of_models(_RECENT_MODELS_PER_PAGE, "last_updated_timestamp DESC"):
+            times = [(updated_at(entity), entity) for entity in page]
+            recent += [model_info(entity) for at, entity in times if at and at >= since and not entity._is_prompt()]
+            if any(at and at < since for at, _ in times):
+                break
+        self._remember_models(*(model.name for model in recent))
+        return recent
+
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
@@ -105,6 +123,29 @@ class MlflowRegistry:
         Raises RegistryRefused from Unity Catalog, which lists only one model's versions.
         """
         return self._search_versions("", "name ASC", "version_number DESC")
+
+    def versions_by_model(self) -> Iterator[tuple[str, list[VersionInfo]]]:
+        """Return each model's versions, like `versions`, a page of 5,000 at a time.
+
+        A version that's deleted in the meantime shifts the pages, so that another one between them is missed. So the
+        first and the last model of a page are read again, with a request each. Raises RegistryRefused from Unity
+        Catalog.
+        """
+        seen: set[str] = set()
+        for page in self._pages_of_versions("", "name ASC", "version_number DESC"):
+            by_model: dict[str, list[VersionInfo]] = {}
+            for version in _without_prompts(page):
+                by_model.setdefault(version.model, []).append(version)
+            names = list(by_model)
+            for name in names:
+                if name in seen:
+                    continue
+                seen.add(name)
+                if name not in {names[0], names[-1]}:
+                    yield name, by_model[name]
+                else:
+                    with suppress(UnknownModel):
+                        yield name, self.versions(name)
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
@@ -238,19 +279,23 @@ class MlflowRegistry:
         self._connection.call(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
 
     def _all_models(self) -> list[Any]:
-        models = self._connection.read_pages(
-            lambda client, token: client.search_registered_models(max_results=_MODELS_PER_PAGE, page_token=token)
-        )
-        return [model for model in models if not model._is_prompt()]
+        pages = self._pages_of_models(_MODELS_PER_PAGE)
+        return [model for page in pages for model in page if not model._is_prompt()]
 
     def _search_versions(self, name_filter: str, *order: str) -> list[VersionInfo]:
         """Return the versions of models, without those of prompts."""
-        entities = self._connection.read_pages(
+        pages = self._pages_of_versions(name_filter, *order)
+        return _without_prompts(entity for page in pages for entity in page)
+
+    def _pages_of_models(self, size: int, *order: str) -> Iterator[Any]:
+        return self._connection.iterate_pages(
+            lambda client, token: search_registered_models(client, size, order, token)
+        )
+
+    def _pages_of_versions(self, name_filter: str, *order: str) -> Iterator[Any]:
+        return self._connection.iterate_pages(
             lambda client, token: search_model_versions(client, name_filter, self._versions_per_page, order, token)
         )
-        # Keyed by name and number, because a version registered in the meantime shifts the pages.
-        unique = {(each.name, int(each.version)): each for each in entities if not each._is_prompt()}
-        return [version_info(entity) for entity in unique.values()]
 
     def _transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
         self._connection.call(
@@ -285,3 +330,9 @@ class MlflowRegistry:
 
     def _remember_models(self, *names: str) -> None:
         self._models_checked_at.update(dict.fromkeys(names, self._monotonic()))
+
+
+def _without_prompts(entities: Iterable[Any]) -> list[VersionInfo]:
+    # Keyed by name and number, because a version registered in the meantime shifts the pages.
+    unique = {(each.name, int(each.version)): each for each in entities if not each._is_prompt()}
+    return [version_info(entity) for entity in unique.values()]

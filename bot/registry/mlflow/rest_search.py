@@ -1,8 +1,8 @@
 """Parse MLflow's long HTTP responses from their JSON.
 
 MLflow's own client parses such a response twice, converts it to protocol buffers, and converts those to its entities.
-For 1,000 runs, that takes about as long as the server's search, and blocks everything else in our process. So these two
-requests are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
+For 1,000 runs, that takes about as long as the server's search, and blocks everything else in our process. So these
+searches are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
 response is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, or that's a cloud
 provider's own server, is called through MLflow's client.
 """
@@ -34,8 +34,8 @@ class MetricPoint(NamedTuple):
     timestamp: int
 
 
-class JsonVersion(SimpleNamespace):
-    """A model version with the same attribute names as MLflow's own entity."""
+class JsonEntity(SimpleNamespace):
+    """A model or a version with the same attribute names as MLflow's own entity."""
 
     def _is_prompt(self) -> bool:
         return str(self.tags.get("mlflow.prompt.is_prompt", "")).lower() == "true"
@@ -82,6 +82,25 @@ def search_model_versions(
         body,
         page_token,
         lambda document: map(_parse_version, document.get("model_versions") or ()),
+    )
+
+
+def search_registered_models(
+    client: Any, max_results: int, order_by: Sequence[str], page_token: str | None
+) -> ResultPage[Any]:
+    """Return a page of models, like `search_runs`. It can have prompts."""
+    store, search = client.store, client.search_registered_models
+    if not _is_standard_store(store):
+        page = search(max_results=max_results, order_by=list(order_by) or None, page_token=page_token)
+        return ResultPage(page, page.token)
+    body = {"max_results": max_results, "order_by": list(order_by)}
+    return _read_page(
+        store,
+        "GET",
+        "registered-models/search",
+        body,
+        page_token,
+        lambda document: map(_parse_model, document.get("registered_models") or ()),
     )
 
 
@@ -162,8 +181,20 @@ def _parse_metric(fields: JsonObject) -> MetricPoint:
     return MetricPoint(fields["key"], float(fields.get("value") or 0.0), int(fields.get("timestamp") or 0))
 
 
-def _parse_version(fields: JsonObject) -> JsonVersion:
-    return JsonVersion(
+def _parse_model(fields: JsonObject) -> JsonEntity:
+    return JsonEntity(
+        name=fields["name"],
+        creation_timestamp=_parse_int(fields.get("creation_timestamp")),
+        last_updated_timestamp=_parse_int(fields.get("last_updated_timestamp")),
+        description=fields.get("description"),
+        latest_versions=[_parse_version(version) for version in fields.get("latest_versions") or ()],
+        tags=_parse_pairs(fields.get("tags")),
+        aliases={each["alias"]: each["version"] for each in fields.get("aliases") or ()},
+    )
+
+
+def _parse_version(fields: JsonObject) -> JsonEntity:
+    return JsonEntity(
         name=fields["name"],
         version=fields["version"],
         current_stage=fields.get("current_stage"),

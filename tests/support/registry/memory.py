@@ -62,6 +62,12 @@ class MemoryRegistry(MemoryContents):
             models = [model for _, model in sorted(self._models.items()) if not model.is_prompt]
             return [_model_info(model) for model in models if text.lower() in model.name.lower()]
 
+    def recently_updated(self, since: datetime) -> list[ModelInfo]:
+        """Return the models that were updated at `since` or later."""
+        with self._simulated_request("recently_updated"):
+            models = [model for model in self._models.values() if not model.is_prompt]
+            return [_model_info(model) for model in models if model.updated_at >= since]
+
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel."""
         with self._simulated_request("model"):
@@ -80,6 +86,13 @@ class MemoryRegistry(MemoryContents):
         with self._simulated_request("all_versions"):
             models = [model for model in self._models.values() if not model.is_prompt]
             return [version for model in models for version in model.versions.values()]
+
+    def versions_by_model(self) -> Iterator[tuple[str, list[VersionInfo]]]:
+        """Return every model's versions, newest number first."""
+        by_model: dict[str, list[VersionInfo]] = {}
+        for version in sorted(self.all_versions(), key=lambda version: -version.version):
+            by_model.setdefault(version.model, []).append(version)
+        yield from by_model.items()
 
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
@@ -103,6 +105,31 @@ class TestRequests:
         mlflow_backend.add_model("churn", versions=7)
         registry = MlflowRegistry(mlflow_server.uri, versions_per_page=3)
         assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
+        assert len(mlflow_server.requests) == 3
+
+    def test_a_version_deleted_between_two_pages_hides_no_other_version(
+        self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        for name in ("a", "b", "c", "d"):
+            mlflow_backend.add_model(name, versions=2)
+        registry = MlflowRegistry(mlflow_server.uri, versions_per_page=3)
+        pages = iter(registry.versions_by_model())
+        listed = dict([next(pages), next(pages)])
+        mlflow_backend.delete_version("a", 1)
+        listed |= dict(pages)
+        assert {name: len(versions) for name, versions in listed.items()} == {"a": 2, "b": 2, "c": 2, "d": 2}
+
+    def test_recently_updated_models_are_one_request(
+        self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    ) -> None:
+        for number in range(101):
+            mlflow_backend.add_model(f"m{number}")
+        registry = MlflowRegistry(mlflow_server.uri)
+        newest = max(model.updated_at for model in registry.models() if model.updated_at)
+        mlflow_server.requests.clear()
+        assert registry.recently_updated(newest)
+        assert len(mlflow_server.requests) == 1
+        assert len(registry.recently_updated(newest - timedelta(hours=1))) == 101
         assert len(mlflow_server.requests) == 3
 
 
