@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -16,11 +17,23 @@ class RegistryStateReader(Protocol):
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
         """Return what the registry held for the model when it was last read, or None."""
 
-    def registry_snapshots(self) -> dict[str, RegistrySnapshot]:
-        """Return the latest snapshot of every model, by model name."""
+    def registry_snapshots(self, models: Collection[str] | None = None) -> dict[str, RegistrySnapshot]:
+        """Return the latest snapshot of every model, by model name.
+
+        `models`: only these models.
+        """
 
     def model_names(self) -> list[str]:
         """Return the names of the models with a snapshot, sorted."""
+
+    def watched_models(self) -> list[str]:
+        """Return the names of the models whose aliases matter to people, sorted.
+
+        They have pending work, a monitor, or a version in Staging or Production.
+        """
+
+    def models_with_history(self, models: Collection[str]) -> set[str]:
+        """Return those of `models` that have transitions or requests, finished or not."""
 
     def model_with_other_case(self, name: str) -> str | None:
         """Return a model that has this name in a different letter case, or None.
@@ -78,8 +91,8 @@ class RegistryStateReader(Protocol):
 class RegistryStateWriter(RegistryStateReader, Protocol):
     """Changes the state of the registry: snapshots, drift notices, holds, and tag updates."""
 
-    def save_registry_snapshot(self, snapshot: RegistrySnapshot) -> None:
-        """Insert or replace a model's snapshot."""
+    def save_registry_snapshot(self, *snapshots: RegistrySnapshot) -> None:
+        """Insert or replace the snapshots of models."""
 
     def delete_registry_snapshot(self, model: str) -> None:
         """Delete the snapshot of a model that the registry no longer has."""
