@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say, truncate
 from bot.domain.registry.metric_catalog import ChangeOutcome, MetricCatalog
 from bot.domain.registry.model import VersionInfo
 
+MAX_MODELS = 10  # named in one message; the others are counted
 MAX_METRICS = 4  # of a new version, the most important ones
 
 
@@ -21,6 +23,13 @@ def describe_new_version(version: VersionInfo) -> list[Sentence]:
     if version.description.strip():
         lines.append(say("{text}", text=truncate(version.description.strip(), 500)))
     return lines
+
+
+def list_new_versions(newest: Mapping[str, int]) -> Sentence:
+    """Return the message about the new versions of many models, of which `newest` has the newest number."""
+    shown = [Code(f"{truncate(name, 60)} v{number}") for name, number in [*newest.items()][:MAX_MODELS]]
+    more = [f"{len(newest) - MAX_MODELS} more"] if len(newest) > MAX_MODELS else []
+    return say("{n} have new versions: {versions}.", n=pluralize(len(newest), "model"), versions=[*shown, *more])
 
 
 def describe_new_metrics(

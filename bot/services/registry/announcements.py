@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from bot.domain.core.actors import Actor
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence
-from bot.domain.registry.model import RunInfo, Stage, VersionInfo
-from bot.domain.registry.new_version_messages import describe_new_metrics, describe_new_version
+from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
+from bot.domain.registry.new_version_messages import describe_new_metrics, describe_new_version, list_new_versions
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind
-from bot.ports import LedgerTransaction
+from bot.ports import LedgerTransaction, OutboxMessage
 from bot.services.core.context import Context
-from bot.services.core.outbox_messages import notice_message
+from bot.services.core.outbox_messages import channel_message, notice_message
 
 log = logging.getLogger(__name__)
+
+MAX_MODELS_ANNOUNCED = 5  # by one poll, with a message each in a channel; more models share one, as after an import
+
+
+def shared_announcements(context: Context, models: Iterable[ModelInfo]) -> dict[str, OutboxMessage]:
+    """Return the message about all `models` with new versions of a channel, by channel; none if they are few."""
+    by_channel: dict[str, list[ModelInfo]] = defaultdict(list)
+    for model in models:
+        by_channel[context.policy.channel_for(model.name)].append(model)
+    messages = {}
+    for channel, group in by_channel.items():
+        if len(group) > MAX_MODELS_ANNOUNCED:
+            newest = {model.name: max(model.identities) for model in sorted(group, key=lambda model: model.name)}
+            times = "".join(f"{name}\n{number}\n" for name, number in newest.items())
+            key = hashlib.sha256(f"{channel}\n{times}{max(str(model.updated_at) for model in group)}".encode())
+            messages[channel] = channel_message(f"new:{key.hexdigest()[:15]}", channel, list_new_versions(newest))
+    return messages
 
 
 def describe_metrics(
@@ -62,10 +80,12 @@ def announce_versions(
     *,
     registered_by: Actor | None,
     metrics: Sentence | None,
+    shared: OutboxMessage | None = None,
 ) -> bool:
     """Announce new versions, of which `version` is the newest; return False if they were already announced.
 
-    `metrics` are the newest one's, from `describe_metrics`, if they're known.
+    `metrics` are the newest one's, from `describe_metrics`, if they're known. `shared` is the message that announces
+    them together with other models' versions, if there's one.
     """
     notice = DriftNotice(
         id=_announcement_id(version),
@@ -78,7 +98,7 @@ def announce_versions(
     )
     if not tx.add_drift_notice(notice):
         return False
-    tx.add_message(notice_message(notice, "new", context.policy.channel_for(version.model)))
+    tx.add_message(shared or notice_message(notice, "new", context.policy.channel_for(version.model)))
     return True
 
 
