@@ -18,7 +18,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.services.core.outbox_messages import CLOCK_ACTOR
 from bot.services.transitions.completion import _transition_event
-from bot.services.transitions.drift import POLL_ACTOR
+from bot.services.transitions.drift_records import POLL_ACTOR
 from scripts.evidence_world import DAY, HOUR, LEADS, MINUTE, REQUESTERS, Flow, World
 
 ADMIN, OUTSIDER = Person("T1", "U0ADA"), Person("T1", "U9ZED")

@@ -26,7 +26,7 @@ from bot.domain.transitions.transition import (
 from bot.ports import LedgerTransaction
 from bot.services.core.outbox_messages import request_event
 from bot.services.policy.reload import POLICY_FILE_ACTOR
-from bot.services.transitions.drift import POLL_ACTOR
+from bot.services.transitions.drift_records import POLL_ACTOR
 from bot.services.transitions.serving_checks import PROBE_ACTOR
 
 Flow = Iterator[datetime]  # runs to its next step, and says when that is

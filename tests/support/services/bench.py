@@ -218,7 +218,7 @@ class Bench:
             "moves": moves,
             "mirror": TagWriter(context),
             "freezing": freezing,
-            "watch": DriftDetector(context),
+            "watch": DriftDetector(context, monotonic=self.clock.monotonic),
             "errands": errands,
             "restores": Restores(context, LocalAnchorFile(), gatekeeper, completion, errands, requests),
         }
