@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +14,20 @@ from pathlib import Path
 import psutil
 
 from benchmarks.app.programs import Measure, bare_bolt, click, command, end, registrar, sender, start_registrar
-from benchmarks.app.simulated_slack import TEAM, BenchSlack, Payload
+from benchmarks.app.simulated_slack import TEAM, BenchSlack
+from benchmarks.report import Report
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
 from bot.ledger.database import SqlLedger
 
 AT_ONCE = (1, 32)
-LOOKUPS, DECISIONS, WARMUP = 600, 400, 60  # measured acknowledgements, and those before them for warming up
+ROUNDS, WARMUP = 6, 60  # in each round, bare Bolt and Registrar take turns, so that noise affects both
+LOOKUPS, DECISIONS = 90, 50  # acknowledgments of each kind in a round
+PAUSE = 0.05  # seconds before a decision alone, in which Registrar does what follows from the one before
+LOOKUP_AIM, DECISION_AIM = 1.5, 1.3  # times bare Bolt
+
+Ask = Callable[[int], list[float]]  # gets a number of payloads to send; returns the seconds to each acknowledgment
 
 
 @dataclass(frozen=True)
@@ -31,54 +37,99 @@ class Figures:
     p50: float
     p99: float
 
+    @classmethod
+    def of(cls, seconds: list[float]) -> Figures:
+        """Return the figures of these times."""
+        return cls(statistics.median(seconds), statistics.quantiles(seconds, n=100)[98])
+
     def __str__(self) -> str:
         return f"{self.p50 * 1000:.2f} / {self.p99 * 1000:.1f}"
 
 
-def answering(folder: Path) -> str:
+def answering(folder: Path) -> Report:
     """Return the tables of acknowledgements and of the startup."""
     with BenchSlack() as slack:
-        return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
+        times, start = acknowledgements(slack, folder), start_and_memory(slack, folder)
+    return Report(f"{times.text}\n\n{start.text}", {**times.figures, **start.figures})
 
 
-HEAD = ["concurrent", "bare Bolt", "lookup", "ratio of p50", "lookup, impatient", "ratio of p50", "decision"]
+HEAD = f"""\
+| way | concurrent | bare Bolt | lookup | ratio (aim ≤ {LOOKUP_AIM}) | bare Bolt + commit | decision | ratio |
+|---|---|---|---|---|---|---|---|"""
+IMPATIENT_HEAD = "| way | concurrent | lookup, impatient |\n|---|---|---|"
 
 
-def acknowledgements(slack: BenchSlack, folder: Path) -> str:
-    """Return the table of acknowledgement times: bare Bolt, lookups, and decisions, over HTTP and Socket Mode."""
-    rows = ["| way | " + " | ".join(HEAD) + " |", "|---" * (len(HEAD) + 1) + "|"]
+def acknowledgements(slack: BenchSlack, folder: Path) -> Report:
+    """Return the acknowledgement times: bare Bolt, lookups, and decisions, over HTTP and Socket Mode."""
+    rows, impatient, figures = [HEAD], [IMPATIENT_HEAD], dict[str, float]()
     for way in ("HTTP", "Socket Mode"):
-        with bare_bolt(slack, way) as send:
-            bare = {at_once: _lookups(slack, send, at_once, patient=False) for at_once in AT_ONCE}
-        home = folder / way.replace(" ", "-")
-        requests = pending_requests(home, len(AT_ONCE) * DECISIONS)
-        with registrar(slack, home, way) as send:
-            rows += [f"| {way} | {_row(slack, send, at_once, bare[at_once], requests)} |" for at_once in AT_ONCE]
-    return "Milliseconds to the acknowledgment, p50 / p99:\n\n" + "\n".join(rows)
+        homes = [folder / f"{program} {way}" for program in ("bare", "registrar")]
+        votes = [pending_requests(home, len(AT_ONCE) * (ROUNDS * DECISIONS + WARMUP)) for home in homes]
+        with bare_bolt(slack, way, homes[0] / "ledger.db") as bare, registrar(slack, homes[1], way) as send:
+            for at_once in AT_ONCE:
+                people = People(slack, at_once)
+                times = in_turns(
+                    (people.lookups(bare, patient=False), LOOKUPS),
+                    (people.lookups(send), LOOKUPS),
+                    (people.decisions(bare, votes[0], patient=False), DECISIONS),
+                    (people.decisions(send, votes[1]), DECISIONS),
+                )
+                lookup, decision = (times[each + 1].p50 / times[each].p50 for each in (0, 2))
+                figures |= {
+                    f"lookup ÷ bare Bolt, {way}, {at_once}": lookup,
+                    f"decision ÷ bare commit, {way}, {at_once}": decision,
+                    f"decision p99 ms, {way}, {at_once}": times[3].p99 * 1000,
+                }
+                aim = f" (aim ≤ {DECISION_AIM})" if at_once == 1 else ""
+                cells = [way, at_once, *times[:2], f"{lookup:.2f} ×", *times[2:], f"{decision:.2f} ×{aim}"]
+                rows.append(f"| {' | '.join(map(str, cells))} |")
+            # Last, because answers pile up, and Registrar refuses more commands from people with too many in progress.
+            for at_once in AT_ONCE:
+                people = People(slack, at_once, f"U0HASTY{at_once}")
+                times = Figures.of(people.lookups(send, patient=False)(ROUNDS * LOOKUPS))
+                impatient.append(f"| {way} | {at_once} | {times} |")
+    head = "Milliseconds to the acknowledgment, p50 / p99, and the ratio of p50:"
+    return Report("\n\n".join([head, "\n".join(rows), "\n".join(impatient)]), figures)
 
 
-def _row(slack: BenchSlack, send: Measure, at_once: int, bare: Figures, requests: Iterator[str]) -> str:
-    lookup = _lookups(slack, send, at_once, patient=True)
-    clicks = [click(slack, next(requests)) for _ in range(DECISIONS)]
-    decision = measure(send, clicks, at_once, patient=True)
-    impatient = _lookups(slack, send, at_once, patient=False)
-    ratios = [f"{each.p50 / bare.p50:.1f} ×" for each in (lookup, impatient)]
-    return " | ".join(str(cell) for cell in (at_once, bare, lookup, ratios[0], impatient, ratios[1], decision))
+@dataclass(frozen=True)
+class People:
+    """People who do the same concurrently; `typist` is who types their commands."""
+
+    slack: BenchSlack
+    at_once: int
+    typist: str = "U0ASKER"
+
+    def lookups(self, send: Measure, *, patient: bool = True) -> Ask:
+        """Return what sends commands."""
+        return lambda number: send(
+            [command(self.slack.url, "list", self.typist) for _ in range(number)], self.at_once, patient
+        )
+
+    def decisions(self, send: Measure, requests: Iterator[str], *, patient: bool = True) -> Ask:
+        """Return what sends clicks on *Approve*, each for another request; after a pause if there's only one person."""
+
+        def ask(number: int) -> list[float]:
+            self.slack.pause = PAUSE if self.at_once == 1 else 0.0
+            try:
+                return send([click(self.slack, next(requests)) for _ in range(number)], self.at_once, patient)
+            finally:
+                self.slack.pause = 0.0
+
+        return ask
 
 
-def _lookups(slack: BenchSlack, send: Measure, at_once: int, *, patient: bool) -> Figures:
-    return measure(send, [command(slack.url, "list") for _ in range(LOOKUPS)], at_once, patient=patient)
-
-
-def measure(send: Measure, payloads: list[Payload], at_once: int, *, patient: bool) -> Figures:
-    """Send a few payloads to warm up, then the rest, and return their times."""
-    send(payloads[:WARMUP], at_once, patient)
-    seconds = send(payloads[WARMUP:], at_once, patient)
-    return Figures(statistics.median(seconds), statistics.quantiles(seconds, n=100)[98])
+def in_turns(*asks: tuple[Ask, int]) -> list[Figures]:
+    """Ask each one in turn for its number of payloads, in each round; return the times of each, without a warm-up."""
+    for ask, _ in asks:
+        ask(WARMUP)
+    rounds = [[ask(number) for ask, number in asks] for _ in range(ROUNDS)]
+    return [Figures.of([seconds for each in times for seconds in each]) for times in zip(*rounds, strict=True)]
 
 
 def pending_requests(home: Path, number: int) -> Iterator[str]:
     """Create this many requests in a new ledger, each for its own model, and return their ids."""
+    home.mkdir(parents=True, exist_ok=True)
     ledger = SqlLedger(f"sqlite:///{home / 'ledger.db'}")
     ledger.migrate()
     now = datetime.now(UTC)
@@ -104,15 +155,15 @@ def pending_requests(home: Path, number: int) -> Iterator[str]:
     return iter(ids)
 
 
-def start_and_memory(slack: BenchSlack, folder: Path) -> str:
-    """Return the table of startup time and memory, compared with importing MLflow and bare Bolt."""
+def start_and_memory(slack: BenchSlack, folder: Path) -> Report:
+    """Return the startup time and memory, compared with importing MLflow and bare Bolt."""
     home = folder / "start"
     first, _ = _start(slack, home)
     later = [_start(slack, home) for _ in range(3)]
     again = statistics.median(seconds for seconds, _ in later)
     memory = statistics.median(size for _, size in later)
     imports = statistics.median(_import_mlflow() for _ in range(3))
-    return "\n".join(
+    text = "\n".join(
         [
             "| | |",
             "|---|---|",
@@ -122,6 +173,7 @@ def start_and_memory(slack: BenchSlack, folder: Path) -> str:
             f"| memory after the registry was read | {memory:.0f} MB |",
         ]
     )
+    return Report(text, {"start ÷ import mlflow": again / imports, "memory MB": memory})
 
 
 def _start(slack: BenchSlack, home: Path) -> tuple[float, float]:

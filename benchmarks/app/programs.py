@@ -69,12 +69,12 @@ def click(slack: BenchSlack, request_id: str) -> Payload:
 
 
 @contextmanager
-def bare_bolt(slack: BenchSlack, way: str) -> Iterator[Measure]:
-    """Run bare Bolt in a separate process."""
+def bare_bolt(slack: BenchSlack, way: str, ledger: Path) -> Iterator[Measure]:
+    """Run bare Bolt in a separate process; a click commits its vote to the SQLite file `ledger`."""
     port = _free_port() if way == "HTTP" else 0
     slack.forget_sockets()
     process = subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "benchmarks.app.bare", str(port)], env=_environment(slack), cwd=ROOT
+        [sys.executable, "-m", "benchmarks.app.bare", str(port), str(ledger)], env=_environment(slack), cwd=ROOT
     )
     try:
         yield sender(slack, way, port)
@@ -140,8 +140,8 @@ def start_registrar(
 
 def sender(slack: BenchSlack, way: str, port: int) -> Measure:
     if way == "Socket Mode":
-        slack.wait_for_socket()
-        return lambda payloads, at_once, patient: slack.people(payloads, at_once, slack.send, patient=patient)
+        send = slack.wait_for_socket()
+        return lambda payloads, at_once, patient: slack.people(payloads, at_once, send, patient=patient)
     _wait_for_port(port)
     url = f"http://127.0.0.1:{port}/slack/events"
     return lambda payloads, at_once, patient: slack.people(payloads, at_once, Poster(url, form), patient=patient)

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -28,8 +29,10 @@ Send = Callable[[int, Payload], Awaitable[float]]
 class BenchSlack:
     """Web API and Socket Mode on 127.0.0.1, in a thread with its own event loop.
 
-    `on_call` gets each call's method and arguments.
+    `on_call` gets each call's method and arguments. `pause`: seconds that people wait before each payload.
     """
+
+    pause = 0.0
 
     def __init__(self, on_call: Callable[[str, dict[str, Any]], object] | None = None) -> None:
         self._on_call = on_call
@@ -60,10 +63,11 @@ class BenchSlack:
         self._server.should_exit = True
         self._thread.join(timeout=5)
 
-    def wait_for_socket(self, timeout: float = 60.0) -> None:
-        """Wait until an app has connected over Socket Mode; raises TimeoutError."""
+    def wait_for_socket(self, timeout: float = 60.0) -> Send:
+        """Wait until an app has connected over Socket Mode; return what sends to it. Raises TimeoutError."""
         if not self._connected.wait(timeout):
             raise TimeoutError("no Socket Mode connection")
+        return partial(self._send, self._sockets[-1])
 
     def forget_sockets(self) -> None:
         """Reset, so that the next wait is for a new connection."""
@@ -83,6 +87,7 @@ class BenchSlack:
 
         async def person(lane: int) -> None:
             for payload in waiting:
+                await asyncio.sleep(self.pause)
                 answered = self._answers[payload[1]["response_url"].rsplit("/", 1)[1]] = asyncio.Event()
                 seconds.append(await send(lane, payload))
                 if patient:
@@ -99,7 +104,7 @@ class BenchSlack:
 
         asyncio.run(serve())
 
-    async def send(self, lane: int, payload: Payload) -> float:
+    async def _send(self, connection: WebSocket, lane: int, payload: Payload) -> float:
         """Send one envelope over Socket Mode, and return the seconds to its acknowledgement."""
         envelope = str(uuid.uuid4())
         acked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -107,7 +112,7 @@ class BenchSlack:
         kind, fields = payload
         body = {"type": kind, "envelope_id": envelope, "payload": fields, "accepts_response_payload": True}
         began = time.perf_counter()
-        await self._sockets[-1].send_text(json.dumps(body))
+        await connection.send_text(json.dumps(body))
         return await asyncio.wait_for(acked, 30) - began
 
     async def _socket(self, connection: WebSocket) -> None:
