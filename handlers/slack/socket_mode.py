@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import time
@@ -34,6 +35,20 @@ class SocketModeConnection(SocketModeHandler):
     def __init__(self, app: App, dispatch: Dispatch, app_token: str) -> None:
         super().__init__(app, app_token, ping_interval=PING_INTERVAL)
         self._dispatch = dispatch
+        self._enqueue = self.client.enqueue_message
+        self.client.enqueue_message = self._receive  # type: ignore[method-assign]  # the client has no setting for it
+
+    def _receive(self, message: str) -> None:
+        """Handle a message on the thread that reads the connection, because dispatching never blocks.
+
+        slack_sdk passes each message through two more threads, which takes longer than handling it. It still gets the
+        requests to reconnect, since that does block.
+        """
+        content = json.loads(message) if message.startswith("{") else {}
+        if content.get("type") == "disconnect":
+            self._enqueue(message)
+        else:
+            self.client.run_message_listeners(content, message)
 
     def open(self) -> None:
         """Connect. Raises Misconfigured for a token that Slack rejects, and SlackUnreachable."""
@@ -56,8 +71,8 @@ class SocketModeConnection(SocketModeHandler):
         return bool(self.client.is_connected())
 
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
-        """Handle one envelope on a listener's thread: acknowledge, then start the slow work, even if the connection
-        broke in between.
+        """Let a listener handle one envelope on its own thread: acknowledge, then start the slow work, even if the
+        connection broke in between.
         """
         began = time.time()
         try:
