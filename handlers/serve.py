@@ -293,6 +293,10 @@ def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Slack
         process_before_response=True,
         request_verification_enabled=False,
         token_verification_enabled=False,
+        ssl_check_enabled=bool(settings.slack_signing_secret),  # only sent over HTTP, as are URLs to verify
+        url_verification_enabled=bool(settings.slack_signing_secret),
+        attaching_function_token_enabled=False,  # for workflow steps, as conversation arguments are for assistants
+        attaching_conversation_kwargs_enabled=False,
         listener_executor=registrar.worker_pool,
         raise_error_for_unhandled_request=False,
     )

@@ -47,7 +47,7 @@ def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Comma
     """Parse the words after a verb. Raises the same errors as `parse_command`, except for an unknown verb."""
     if {"--help", "-h"} & set(words) or asks_for_help(words):
         return Help(about=command_class.verb)
-    given = _match_arguments(command_class, words)
+    given = _match_arguments(command_class, words) if words else {}
     missing = [
         arg.placeholder for name, field, arg in command_class.arguments() if field.is_required() and name not in given
     ]
