@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from slack_bolt import App
+from slack_bolt import Ack, App
 from slack_sdk.models.blocks import Block
 
 from bot.domain.commands import monitoring as monitor_commands
@@ -58,13 +59,21 @@ BACKTEST_DAYS = 30
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons of all messages and of the menu."""
-    for action, handle in _HANDLERS.items():
-        app.action(action)(click_listener(interactions, handle))
-    for action, build in _MONITOR_COMMANDS.items():
-        app.action(action)(click_listener(interactions, _monitor_handler(build)))
-    for action, text in _MENU_COMMANDS.items():
-        app.action(action)(click_listener(interactions, _typed_handler(text)))
+    """Listen to the buttons of all messages and of the menu.
+
+    They share one listener: Bolt tries listeners in turn, which for fifty would take longer than a decision.
+    """
+    handlers = {
+        **_HANDLERS,
+        **{action: _monitor_handler(build) for action, build in _MONITOR_COMMANDS.items()},
+        **{action: _typed_handler(text) for action, text in _MENU_COMMANDS.items()},
+    }
+    listeners = {action: click_listener(interactions, handle) for action, handle in handlers.items()}
+
+    def on_click(ack: Ack, body: dict[str, Any]) -> None:
+        listeners[body["actions"][0]["action_id"]](ack, body)
+
+    app.action(re.compile(rf"\A({'|'.join(map(re.escape, listeners))})\Z"))(on_click)
 
 
 def _require_id(value: str) -> str:
