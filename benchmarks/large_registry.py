@@ -44,7 +44,7 @@ def large(folder: Path) -> Report:
     ):
         rows, figures = _polling(folder, large_server)
         ratio, medians = _promoting(folder, {"large": large_server, "small": small_server})
-    figures["promotion in a large registry ÷ in a small one"] = ratio
+    figures["promotion, 100,000 ÷ 10 versions"] = ratio
     head = ["", "CPU seconds", "requests"]
     text = (
         f"{MODELS:,} models with {MODELS * VERSIONS:,} versions, {HELD} of them in Production:\n\n"

@@ -22,6 +22,7 @@ AIMS: dict[str, float | None] = {  # at most, for each drawn figure
     "decision ÷ bare commit, Socket Mode, 1": 1.3,
     "start ÷ import mlflow": None,
     "promotion, 100,000 ÷ 10 versions": 1.2,
+    "idle MB ÷ imports": None,
     "compare ÷ bare requests, --workers 4, 1,000 versions": 1.25,
     "rollback ÷ bare requests, --workers 4, 1,000 versions": 1.25,
     "audit verify ÷ reading and hashing": None,

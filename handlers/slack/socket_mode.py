@@ -8,6 +8,7 @@ import socket
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any
 
 from slack_bolt import App, BoltRequest, BoltResponse
 from slack_bolt.adapter.socket_mode import SocketModeHandler
@@ -44,7 +45,10 @@ class SocketModeConnection(SocketModeHandler):
         slack_sdk passes each message through two more threads, which takes longer than handling it. It still gets the
         requests to reconnect, since that does block.
         """
-        content = json.loads(message) if message.startswith("{") else {}
+        content: dict[str, Any] = {}
+        if message.startswith("{"):
+            with suppress(ValueError, RecursionError):  # it's then passed on as text
+                content = json.loads(message)
         if content.get("type") == "disconnect":
             self._enqueue(message)
         else:

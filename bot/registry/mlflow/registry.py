@@ -27,7 +27,7 @@ from bot.registry.checks import (
 from bot.registry.mlflow.connection import open_connections, retry_after_alias_race
 from bot.registry.mlflow.entities import model_info, updated_at, version_info
 from bot.registry.mlflow.errors import is_already_there, is_archive_bug
-from bot.registry.mlflow.rest_search import search_model_versions, search_registered_models
+from bot.registry.mlflow.rest_search import get_registered_model, search_model_versions, search_registered_models
 from bot.registry.mlflow.tracker import MlflowTracker
 
 _MODELS_PER_PAGE = 1_000  # MLflow's limit
@@ -98,7 +98,7 @@ class MlflowRegistry:
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
-        entity = self._connection.read(lambda client: client.get_registered_model(name), missing)
+        entity = self._connection.read(lambda client: get_registered_model(client, name), missing)
         # A case-insensitive database would find another name.
         if entity.name != name or entity._is_prompt():
             raise missing

@@ -2,7 +2,7 @@
 
 MLflow's own client parses such a response twice, converts it to protocol buffers, and converts those to its entities.
 For 1,000 runs, that takes about as long as the server's search, and blocks everything else in our process. So these
-searches are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
+requests are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
 response is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, or that's a cloud
 provider's own server, is called through MLflow's client.
 """
@@ -102,6 +102,22 @@ def search_registered_models(
         page_token,
         lambda document: map(_parse_model, document.get("registered_models") or ()),
     )
+
+
+def get_registered_model(client: Any, name: str) -> Any:
+    """Return a model, as MLflow's entity or an object with the same attributes. Raises MLflow's errors."""
+    store, get = client.store, client.get_registered_model
+    if not _is_standard_store(store):
+        return get(name)
+    [model] = _read_page(
+        store,
+        "GET",
+        "registered-models/get",
+        {"name": name},
+        None,
+        lambda document: [_parse_model(document["registered_model"])],
+    )
+    return model
 
 
 def _is_standard_store(store: Any) -> bool:
