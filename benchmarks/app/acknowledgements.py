@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.app.programs import Measure, bare_bolt, click, command, end, registrar, sender, start_registrar
-from benchmarks.app.simulated_slack import TEAM, BenchSlack
+from benchmarks.app.simulated_slack import TEAM, BenchSlack, Payload
 from benchmarks.report import Report
 from bot.domain.core.actors import Person
 from bot.domain.promotions.request import Request
@@ -24,7 +24,7 @@ from bot.ledger.database import SqlLedger
 AT_ONCE = (1, 32)
 ROUNDS, WARMUP = 6, 60  # in each round, bare Bolt and Registrar take turns, so that noise affects both
 LOOKUPS, DECISIONS = 90, 50  # acknowledgments of each kind in a round
-PAUSE = 0.05  # seconds before a decision alone, in which Registrar does what follows from the one before
+PAUSE = 0.05  # seconds before what one person sends, in which Registrar does what follows from the one before
 LOOKUP_AIM, DECISION_AIM = 1.5, 1.3  # times bare Bolt
 
 Ask = Callable[[int], list[float]]  # gets a number of payloads to send; returns the seconds to each acknowledgment
@@ -86,8 +86,8 @@ def acknowledgements(slack: BenchSlack, folder: Path) -> Report:
             # Last, because answers pile up, and Registrar refuses more commands from people with too many in progress.
             for at_once in AT_ONCE:
                 people = People(slack, at_once, f"U0HASTY{at_once}")
-                times = Figures.of(people.lookups(send, patient=False)(ROUNDS * LOOKUPS))
-                impatient.append(f"| {way} | {at_once} | {times} |")
+                flood = Figures.of(people.lookups(send, patient=False)(ROUNDS * LOOKUPS))
+                impatient.append(f"| {way} | {at_once} | {flood} |")
     head = "Milliseconds to the acknowledgment, p50 / p99, and the ratio of p50:"
     return Report("\n\n".join([head, "\n".join(rows), "\n".join(impatient)]), figures)
 
@@ -102,21 +102,23 @@ class People:
 
     def lookups(self, send: Measure, *, patient: bool = True) -> Ask:
         """Return what sends commands."""
-        return lambda number: send(
-            [command(self.slack.url, "list", self.typist) for _ in range(number)], self.at_once, patient
+        return lambda number: self._send(
+            send, [command(self.slack.url, "list", self.typist) for _ in range(number)], patient=patient
         )
 
     def decisions(self, send: Measure, requests: Iterator[str], *, patient: bool = True) -> Ask:
-        """Return what sends clicks on *Approve*, each for another request; after a pause if there's only one person."""
+        """Return what sends clicks on *Approve*, each for another request."""
+        return lambda number: self._send(
+            send, [click(self.slack, next(requests)) for _ in range(number)], patient=patient
+        )
 
-        def ask(number: int) -> list[float]:
-            self.slack.pause = PAUSE if self.at_once == 1 else 0.0
-            try:
-                return send([click(self.slack, next(requests)) for _ in range(number)], self.at_once, patient)
-            finally:
-                self.slack.pause = 0.0
-
-        return ask
+    def _send(self, send: Measure, payloads: list[Payload], *, patient: bool) -> list[float]:
+        """Send payloads, after a pause each if there's only one person: otherwise, only bare Bolt's caches are warm."""
+        self.slack.pause = PAUSE if self.at_once == 1 else 0.0
+        try:
+            return send(payloads, self.at_once, patient)
+        finally:
+            self.slack.pause = 0.0
 
 
 def in_turns(*asks: tuple[Ask, int]) -> list[Figures]:
