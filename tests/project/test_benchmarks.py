@@ -21,7 +21,7 @@ from benchmarks.versus import comparison, verdict, versus
 from scripts.drawing import WIDTH, text_width
 from tests.support.paths import ROOT
 
-TODAY = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 1": 1.4})
+TODAY = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 32": 1.4})
 
 
 def test_every_part_has_its_place_on_the_page() -> None:
@@ -164,7 +164,7 @@ def test_releases_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "told"), [(1.5, "aim ≤ 1.5: met"), (1.6, "aim ≤ 1.5: not met")])
 def test_the_picture_says_whether_the_newest_release_meets_the_aim(value: float, told: str) -> None:
-    measured = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 1": value})
+    measured = Measured("2026-12-02", "2 cores", {"lookup ÷ bare Bolt, HTTP, 32": value})
     drawn = picture.by_release([Release("0.1.0", {"slack": TODAY}), Release("0.2.0", {"slack": measured})])
     assert f">{told}<" in drawn
 
@@ -175,7 +175,7 @@ def test_a_figure_that_was_not_measured_is_a_dash() -> None:
 
 def test_the_picture_names_its_values_for_people_who_cannot_see_it() -> None:
     label = ET.fromstring(picture.by_release([Release("0.2.0", {"slack": TODAY})])).attrib["aria-label"]  # noqa: S314 - made by us
-    assert label == "Ratios by release. lookup ÷ bare Bolt, HTTP, 1: 0.2.0 1.4."
+    assert label == "Ratios by release. lookup ÷ bare Bolt, HTTP, 32: 0.2.0 1.4."
 
 
 def test_no_line_is_wider_than_a_phone() -> None:
