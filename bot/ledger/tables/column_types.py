@@ -12,7 +12,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
@@ -33,6 +33,7 @@ Convert = Callable[[Any], Any]
 
 # PostgreSQL's text can't hold NUL, and no database can hold half a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_parse_json: Convert = TypeAdapter(Any).validate_json  # several times as fast as json.loads
 
 
 def storable(text: str) -> str:
@@ -138,7 +139,7 @@ def json_text(dump: Callable[[Any], Any], load: Callable[[Any], Any], *, cached:
 
     `dump` returns plain data, and `load` takes it.
     """
-    return MappedText(lambda value: dump_json(dump(value)), lambda text: load(from_json(text)), cached=cached)
+    return MappedText(lambda value: dump_json(dump(value)), lambda text: load(_parse_json(text)), cached=cached)
 
 
 def enum_text(enum_type: type[Enum]) -> MappedText:
