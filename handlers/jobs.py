@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import inf
+from typing import Any
 
 from apscheduler.events import (
     EVENT_JOB_ERROR,
@@ -35,6 +36,11 @@ LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
     """APScheduler's scheduler, plus a clock check: setting the clock back an hour would stop the jobs for an hour."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._stopping = threading.Event()
+        self._stop_lock = threading.Lock()
+
     def start(self, paused: bool = False) -> None:
         """Start the scheduler."""
         self._last_job_ended = time.monotonic()
@@ -44,13 +50,22 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
         )
         logging.getLogger("apscheduler.scheduler").addFilter(_is_not_skip_message)  # added only once, even if repeated
         super().start(paused)
-        self._stopping = threading.Event()
         threading.Thread(target=self._watch_clock, name="clock watch", daemon=True).start()
 
     def shutdown(self, wait: bool = True) -> None:
         """Stop after the running jobs end."""
-        self._stopping.set()
+        with self._stop_lock:
+            self._stopping.set()
         super().shutdown(wait)
+
+    def run_now(self, job_id: str) -> None:
+        """Let a job run next, unless the scheduler is stopping: APScheduler's lock then waits for running jobs to end.
+
+        Jobs can call this.
+        """
+        with self._stop_lock:
+            if not self._stopping.is_set():
+                self.modify_job(job_id, next_run_time=datetime.now(UTC))
 
     def seconds_since_last_job(self) -> float:
         """Return the seconds since a job last finished."""
@@ -127,7 +142,7 @@ class WorkPulse:
     """
 
     def __init__(
-        self, registrar: Registrar, scheduler: BaseScheduler, jobs: Mapping[DueWork, tuple[str, float]]
+        self, registrar: Registrar, scheduler: JobScheduler, jobs: Mapping[DueWork, tuple[str, float]]
     ) -> None:
         self._registrar = registrar
         self._scheduler = scheduler
@@ -141,7 +156,7 @@ class WorkPulse:
             job_id, seconds = self._jobs[kind]
             if now - self._last_runs[kind] >= seconds - PULSE_SECONDS / 2:
                 self._last_runs[kind] = now
-                self._scheduler.modify_job(job_id, next_run_time=datetime.now(UTC))
+                self._scheduler.run_now(job_id)
 
 
 class LongRunLogger:

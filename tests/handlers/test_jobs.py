@@ -157,7 +157,7 @@ class OneKindDue:
 
 
 def test_only_the_jobs_whose_work_is_due_run_now() -> None:
-    scheduler = BackgroundScheduler(timezone=UTC)
+    scheduler = jobs.JobScheduler(timezone=UTC)
     for name in ("messages", "tags"):
         scheduler.add_job(print, "interval", id=name, seconds=3600)
     scheduler.start(paused=True)
@@ -173,6 +173,24 @@ def test_only_the_jobs_whose_work_is_due_run_now() -> None:
         assert [job.id for job in scheduler.get_jobs() if job.next_run_time < soon] == []
     finally:
         scheduler.shutdown(wait=False)
+
+
+def test_a_job_that_starts_another_does_not_keep_the_scheduler_from_stopping() -> None:
+    scheduler, begun = jobs.JobScheduler(timezone=UTC), threading.Event()
+
+    def start_another() -> None:
+        begun.set()
+        scheduler._stopping.wait(PATIENCE)
+        scheduler.run_now("another")
+
+    scheduler.add_job(print, "interval", id="another", seconds=3600)
+    scheduler.add_job(start_another, "interval", seconds=3600, next_run_time=datetime.now(UTC))
+    scheduler.start()
+    assert begun.wait(PATIENCE)
+    stopping = threading.Thread(target=scheduler.shutdown, daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
 
 
 # -- jobs that take longer than their interval -------------------------------------------------------------------------
