@@ -132,7 +132,8 @@ class DigestThread:
         while not self._stopping.is_set():
             self._is_due.wait(IDLE_SECONDS)
             self._is_due.clear()
-            self._registrar.run_logged(lambda: self._registrar.digests.run_due(self._stopping))
+            if not self._stopping.is_set():
+                self._registrar.run_logged(lambda: self._registrar.digests.run_due(self._stopping))
 
 
 class WorkPulse:

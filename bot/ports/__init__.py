@@ -30,6 +30,7 @@ from bot.ports.ledger import (
     with_proposal,
 )
 from bot.ports.records import (
+    ENDPOINT_KINDS,
     Backlog,
     CheckBatch,
     Claim,
@@ -62,6 +63,7 @@ from bot.ports.registry import (
 )
 
 __all__ = [
+    "ENDPOINT_KINDS",
     "NO_DIRECTORY",
     "NO_LINKS",
     "NO_OBSERVER",

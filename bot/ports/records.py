@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from bot.domain.core.actors import Actor
 from bot.domain.core.agent import Agent
@@ -117,6 +117,7 @@ class MessageKind(Enum):
         return self in {MessageKind.THREAD_REPLY, MessageKind.CHART, MessageKind.REVIEW}
 
 
+ENDPOINT_KINDS: Final = frozenset({MessageKind.EVENT, MessageKind.AUDIT})
 _UPDATED_IN_PLACE = frozenset(
     {MessageKind.CARD, MessageKind.NOTICE, MessageKind.ROLLBACK, MessageKind.INCIDENT, MessageKind.PROPOSAL}
 )

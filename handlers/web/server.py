@@ -23,8 +23,6 @@ ACCEPTS_AT_ONCE = 4
 OTHER_DESCRIPTORS = 128  # files, databases, and sockets that don't depend on the settings, and a burst of connections
 DESCRIPTORS_PER_THREAD = 3  # a thread can wait for the registry, for Slack, and for a file
 MIN_CONNECTIONS = 32
-
-
 TICK_SECONDS = 1.0  # seconds; the header Date has the time of the last tick
 
 

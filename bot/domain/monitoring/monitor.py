@@ -235,7 +235,7 @@ def with_soon_due(
 
     Checks of one source that are made together cost little more than one.
     """
-    due_at = [(state.next_at or now, monitor.rule.every * EARLY_SHARE) for monitor, state in monitors]
+    due_at = [(state.next_at or now, min(monitor.rule.every * EARLY_SHARE, MAX_EARLY)) for monitor, state in monitors]
     if all(at > now for at, _ in due_at):
         return []
     return [pair for pair, (at, early) in zip(monitors, due_at, strict=True) if at <= now + early]

@@ -28,9 +28,7 @@ from bot.ledger.tables import (
     tag_updates,
     transitions,
 )
-from bot.ports.records import DueWork, MessageKind
-
-_ENDPOINT_KINDS = (MessageKind.EVENT, MessageKind.AUDIT)
+from bot.ports.records import ENDPOINT_KINDS, DueWork
 
 
 @cache
@@ -41,7 +39,7 @@ def select_due_work() -> Any:
     """
     now: Any = bindparam(NOW, type_=monitor_states.c.next_at.type)
     message_is_due = (MESSAGE_IS_WAITING, is_due(outbox_messages.c.not_before, now))
-    is_for_endpoint = is_in(outbox_messages.c.kind, *_ENDPOINT_KINDS)
+    is_for_endpoint = is_in(outbox_messages.c.kind, *ENDPOINT_KINDS)
     checked = monitor_states.join(monitors, monitor_states.c.monitor == monitors.c.id)
     conditions: dict[DueWork, ColumnElement[bool]] = {
         DueWork.MESSAGES: exists().where(*message_is_due, ~is_for_endpoint),

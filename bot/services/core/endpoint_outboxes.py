@@ -10,9 +10,9 @@ from functools import partial
 
 from bot import logging_context
 from bot.domain.core.errors import RegistrarError
-from bot.ports import Notifier
+from bot.ports import ENDPOINT_KINDS, Notifier
 from bot.services.core.context import Context
-from bot.services.core.outbox import ENDPOINT_KINDS, GiveUpHandler, Outbox, log
+from bot.services.core.outbox import GiveUpHandler, Outbox, log
 
 SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 

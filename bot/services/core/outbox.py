@@ -15,6 +15,7 @@ from bot import logging_context
 from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ports import (
+    ENDPOINT_KINDS,
     DeliveryOutcome,
     DeliveryResult,
     LedgerTransaction,
@@ -32,7 +33,6 @@ LEASE = timedelta(seconds=30)  # while a process delivers a message, no other on
 MAX_DUPLICATES = 1000
 BATCH_SIZE = 10  # messages that share commits
 URGENT_KINDS = frozenset({MessageKind.INCIDENT, MessageKind.ROLLBACK})  # on-call engineers wait for these
-ENDPOINT_KINDS = frozenset({MessageKind.EVENT, MessageKind.AUDIT})
 SLACK_KINDS = frozenset(MessageKind) - ENDPOINT_KINDS
 
 GiveUpHandler = Callable[

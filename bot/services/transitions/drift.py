@@ -45,6 +45,15 @@ class _Comparison:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _SingleReads:
+    """Models that were read one by one, and the names of those that don't exist, or that the registry didn't return."""
+
+    models: list[ModelInfo]
+    gone: set[str]
+    refused: set[str]
+
+
 class DriftDetector:
     """Finds new versions, and changes that didn't come from Registrar.
 
@@ -75,19 +84,23 @@ class DriftDetector:
             known_names = reader.model_names()
             is_first = reader.registry_snapshot(REGISTRY_SEEN_KEY) is None
         models = self._context.registry.models()
+        # While pages are listed, a deletion shifts them, so a model can be missing that still exists.
+        missing = self._read_models(set(known_names) - {model.name for model in models})
+        models = [*models, *missing.models]
         comparison = self._compare(models)
         changed = comparison.changed
         is_migrated = not comparison.has_unchanged_files and drift.is_registry_migrated(comparison.snapshots, changed)
         if is_migrated:
             moved = comparison.moved
             self._report_migration(moved)
-            changed = [model for model in changed if model not in moved]
+            moved_names = {model.name for model in moved}
+            changed = [model for model in changed if model.name not in moved_names]
         count, unrecorded = self._check(changed, len(models), is_first_poll=is_first)
-        count += is_migrated + self._record_deleted(set(known_names) - {model.name for model in models})
+        count += is_migrated + self._record_deleted(missing.gone)
         if is_first:
             with self._context.ledger.write() as tx:
                 tx.save_registry_snapshot(RegistrySnapshot(model=REGISTRY_SEEN_KEY, at=self._context.clock.now()))
-        self._cursor = PollCursor.after_sweep(models, at, unrecorded)
+        self._cursor = PollCursor.after_sweep(models, at, unrecorded | missing.refused)
         return count
 
     def _poll_changes(self, cursor: PollCursor, at: float) -> int | None:
@@ -103,21 +116,28 @@ class DriftDetector:
             models = {model.name: model for model in registry.recently_updated(since)}
         except RegistryRefused:
             return None
-        gone: set[str] = set()
-        for name in sorted(watched - models.keys()):
-            try:
-                models[name] = registry.model(name)
-            except UnknownModel:
-                gone.add(name)
-            except RegistryRefused as error:
-                log.warning("can't check %s: %s", name, error)
+        read = self._read_models(watched - models.keys())
+        models |= {model.name: model for model in read.models}
         comparison = self._compare(list(models.values()))
         if comparison.moved:  # perhaps the files of the whole registry moved
             return None
         count, unrecorded = self._check(comparison.changed, cursor.models, is_first_poll=False)
-        count += self._record_deleted(gone)
-        self._cursor = cursor.after_poll(models.values(), at, unrecorded)
+        count += self._record_deleted(read.gone)
+        self._cursor = cursor.after_poll(models.values(), at, unrecorded | read.refused)
         return count
+
+    def _read_models(self, names: set[str]) -> _SingleReads:
+        models: list[ModelInfo] = []
+        gone, refused = set[str](), set[str]()
+        for name in sorted(names):
+            try:
+                models.append(self._context.registry.model(name))
+            except UnknownModel:
+                gone.add(name)
+            except RegistryRefused as error:
+                log.warning("can't check %s: %s", name, error)
+                refused.add(name)
+        return _SingleReads(models, gone, refused)
 
     def _compare(self, models: Sequence[ModelInfo]) -> _Comparison:
         changed: list[ModelInfo] = []

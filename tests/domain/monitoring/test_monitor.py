@@ -367,7 +367,7 @@ def due_in(seconds: float, every: str = "60s") -> tuple[Monitor, MonitorState]:
     ("due", "checked"),
     [
         ([1, 2], []),  # nothing is due yet
-        ([0, 1, 6, 7], [0, 1, 6]),  # a tenth of the interval is 6 s
+        ([0, 1, 5, 6], [0, 1, 5]),  # a tenth of the interval is 6 s, but 5 s is the limit
         ([-5], [-5]),
         ([], []),
     ],

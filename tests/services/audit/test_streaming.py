@@ -13,9 +13,9 @@ import pytest
 
 from bot.domain.core.errors import LedgerUnavailable
 from bot.ledger import SqlLedger
-from bot.ports import DeliveryResult, LedgerTransaction, OutboxMessage
+from bot.ports import ENDPOINT_KINDS, DeliveryResult, LedgerTransaction, OutboxMessage
 from bot.services.audit.streaming import MAX_BODY_LENGTH
-from bot.services.core.outbox import ENDPOINT_KINDS, Outbox
+from bot.services.core.outbox import Outbox
 from bot.webhook_sender import WebhookNotifier
 from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.network.streaming_bot import SECRET, STREAM, TOKEN, StreamingBot, numbers, verified_head

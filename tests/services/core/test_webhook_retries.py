@@ -12,8 +12,8 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.policy.parser import validate_policy
-from bot.ports import DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
-from bot.services.core.outbox import ENDPOINT_KINDS, Outbox
+from bot.ports import ENDPOINT_KINDS, DeliveryOutcome, DeliveryResult, MessageKind, OutboxMessage
+from bot.services.core.outbox import Outbox
 from bot.webhook_sender import MAX_RETRY_AFTER, WebhookNotifier
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY

@@ -79,6 +79,16 @@ def test_another_deleted_model_is_found_by_the_next_sweep(large: Bench) -> None:
     assert large.watch.poll() == 1
 
 
+def test_a_model_that_a_page_skipped_is_not_reported_as_deleted(large: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [model for model in large.registry.models() if model.name not in {"m007", "m008"}]
+    large.registry.delete_model("m008")
+    with monkeypatch.context() as patch:
+        patch.setattr(large.registry, "models", lambda: listed)
+        large.clock.advance(seconds=SWEEP_SECONDS)
+        assert large.watch.poll() == 1
+    assert [found.model for found in large.findings()] == ["m008"]
+
+
 def test_a_change_that_becomes_visible_late_is_found(large: Bench) -> None:
     large.registry.add_version("m001")
     before = large.clock.now()

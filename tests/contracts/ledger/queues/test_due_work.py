@@ -10,8 +10,8 @@ import pytest
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.transition import UNFINISHED_STATES, TransitionState
 from bot.ledger import SqlLedger
-from bot.ports import DueWork, MessageKind, QueuedCommandState
-from bot.services.core.outbox import ENDPOINT_KINDS, SLACK_KINDS
+from bot.ports import ENDPOINT_KINDS, DueWork, MessageKind, QueuedCommandState
+from bot.services.core.outbox import SLACK_KINDS
 from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.ledger.records import NOW, SOON, a_command, a_message, a_request, a_transition, save
 
