@@ -1,4 +1,4 @@
-"""Bolt's Socket Mode handler, extended to start slow work after the acknowledgment and to close immediately."""
+"""Slack's Socket Mode client, extended to lose nothing while it reconnects, and to close immediately."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import socket
 import time
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from threading import Lock, Thread, Timer, current_thread
+from typing import Any, NamedTuple
 
 from slack_bolt import App, BoltRequest, BoltResponse
-from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_bolt.adapter.socket_mode.internals import build_headers, send_response
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
+from slack_sdk.socket_mode.client import BaseSocketModeClient
+from slack_sdk.socket_mode.interval_runner import IntervalRunner
 from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.domain.core.errors import BadInput, Misconfigured, SlackUnreachable
@@ -29,17 +32,38 @@ log = logging.getLogger(__name__)
 # sent, and its reader can delay that by three seconds: 13 without events at most. With Bolt's 10, it's a minute.
 PING_INTERVAL = 2
 
+# Seconds for which a replaced connection is still read, unless Slack closes it before.
+MAX_DRAIN_SECONDS = 30
 
-class SocketModeConnection(SocketModeHandler):
-    """One connection to Slack."""
+
+class _Replaced(NamedTuple):
+    """A connection that's no longer the newest one, and what reads it."""
+
+    connection: Connection
+    state: ConnectionState
+    reader: Thread
+
+    def end(self) -> None:
+        """Stop reading it, and close it."""
+        self.state.terminated = True
+        _wake_reader(self.connection)
+        with suppress(AttributeError):  # slack_sdk fails on its own socket if the reader closes it meanwhile
+            self.connection.disconnect()
+
+
+class SocketModeConnection(SocketModeClient):
+    """The connection to Slack, including its replacements."""
 
     def __init__(self, app: App, dispatch: Dispatch, app_token: str) -> None:
-        super().__init__(app, app_token, ping_interval=PING_INTERVAL)
+        super().__init__(
+            app_token, logger=app.logger, web_client=app.client, proxy=app.client.proxy, ping_interval=PING_INTERVAL
+        )
+        self.socket_mode_request_listeners.append(self._handle)
         self._dispatch = dispatch
-        self._enqueue = self.client.enqueue_message
-        self.client.enqueue_message = self._receive  # type: ignore[method-assign]  # the client has no setting for it
+        self._replaced: list[_Replaced] = []
+        self._reader_lock = Lock()
 
-    def _receive(self, message: str) -> None:
+    def enqueue_message(self, message: str) -> None:
         """Handle a message on the thread that reads the connection, because dispatching never blocks.
 
         slack_sdk passes each message through two more threads, which takes longer than handling it. It still gets the
@@ -50,14 +74,15 @@ class SocketModeConnection(SocketModeHandler):
             with suppress(ValueError, RecursionError):  # it's then passed on as text
                 content = json.loads(message)
         if content.get("type") == "disconnect":
-            self._enqueue(message)
+            if current_thread() not in [replaced.reader for replaced in self._replaced]:
+                super().enqueue_message(message)
         else:
-            self.client.run_message_listeners(content, message)
+            self.run_message_listeners(content, message)
 
     def open(self) -> None:
         """Connect. Raises Misconfigured for a token that Slack rejects, and SlackUnreachable."""
         try:
-            self.connect()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
+            self.connect()
         except SlackApiError as error:
             raise Misconfigured(
                 say(
@@ -70,11 +95,30 @@ class SocketModeConnection(SocketModeHandler):
         except CONNECTION_ERRORS as error:
             raise SlackUnreachable("Slack isn't responding, so Socket Mode can't connect.") from error
 
-    def is_connected(self) -> bool:
-        """Return whether there's a connection now; a broken one is reopened automatically."""
-        return bool(self.client.is_connected())
+    def connect(self) -> None:
+        """Connect, and read the connection that's replaced until Slack closes it.
 
-    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
+        slack_sdk closes it first, but waits up to three seconds for its reader. Until then, no one reads the new one,
+        so whatever Slack sends there isn't acknowledged in time, and Slack doesn't repeat commands or clicks.
+        """
+        connection, state = self.current_session, self.current_session_state
+        if connection is None or not connection.is_active():
+            super().connect()
+            return
+        connection.close = lambda: None  # type: ignore[method-assign]  # `connect` would wait for its reader
+        self.current_session_state = ConnectionState()  # type: ignore[no-untyped-call]  # `connect` would end its reader
+        super().connect()
+        replaced = _Replaced(connection, state, self.current_session_runner.thread)
+        with self._reader_lock:
+            self._replaced = [old for old in self._replaced if not old.state.terminated] + [replaced]
+            if not self.closed:
+                self.current_session_runner.event.set()  # its thread ends with the replaced connection
+                self.current_session_runner = IntervalRunner(self._run_current_session, 0.1).start()
+        deadline = Timer(0 if self.closed else MAX_DRAIN_SECONDS, replaced.end)
+        deadline.daemon = True
+        deadline.start()
+
+    def _handle(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
         """Let a listener handle one envelope on its own thread: acknowledge, then start the slow work, even if the
         connection broke in between.
         """
@@ -97,12 +141,21 @@ class SocketModeConnection(SocketModeHandler):
 
     def shut_down(self) -> None:
         """Close. The reader sleeps in `recv` for an entire ping interval unless the socket is shut down."""
-        session = getattr(self.client, "current_session", None)
-        sock = session.sock if session is not None else None
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RD)
-        with suppress(AttributeError):  # slack_sdk fails on its own socket if the reader closes it meanwhile
-            self.client.disconnect()
-        self.close()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
-        self.client.disconnect()  # a connection that was being reopened; no other one can be opened now
+        with self._reader_lock:
+            self.closed = True
+            replaced = list(self._replaced)
+        for old in replaced:
+            old.end()
+        if self.current_session is not None:
+            _wake_reader(self.current_session)
+        with suppress(AttributeError):  # as in `end`
+            self.disconnect()
+        self.close()
+        self.disconnect()  # a connection that was being reopened; no other one can be opened now
+
+
+def _wake_reader(connection: Connection) -> None:
+    """Make the connection's reader return from `recv`."""
+    if (sock := connection.sock) is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RD)

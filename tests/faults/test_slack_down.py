@@ -364,6 +364,19 @@ def test_commands_and_clicks_work_after_a_disconnection(slack: LocalSlack, tmp_p
         assert len(audit_links(app.ledger, EventTag.VOTED)) == 1
 
 
+def test_a_replaced_connection_is_read_until_slack_closes_it(slack: LocalSlack, tmp_path: Path) -> None:
+    before = slack.status()["connections_so_far"]
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        for _ in range(2):
+            slack.disconnect_sockets("graceful")
+            slack.wait_for(lambda: slack.status()["connections"] > 1)
+            assert all(app.alice.types(CHANNEL, "/model help").acked for _ in range(10))
+        opened = slack.status()["connections_so_far"] - before
+        slack.wait_for(lambda: slack.status()["connections"] == 1, timeout=PATIENCE)
+        assert opened == 3  # a connection that's already replaced isn't replaced again
+    slack.wait_for(lambda: slack.status()["connections"] == 0)
+
+
 def test_stopping_during_a_reconnection_leaves_no_connection(
     slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,7 +185,7 @@ def test_invalid_payloads_over_socket_mode_do_not_reach_bolt(caplog: pytest.LogC
     bolt = App(token="xoxb-made-up", token_verification_enabled=False)
     handler = SocketModeConnection(bolt, lambda request: pytest.fail("it was dispatched"), "xapp-made-up")
     broken = SocketModeRequest(type="interactive", envelope_id="e1", payload={"user": "a secret"})
-    handler.handle(handler.client, broken)
+    handler.run_message_listeners(broken.to_dict(), "")
     handler.shut_down()
     assert "This isn't a valid Slack payload" in caplog.text
     assert "secret" not in caplog.text

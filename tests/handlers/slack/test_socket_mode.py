@@ -39,14 +39,14 @@ def connection(threads: list[str]) -> Iterator[SocketModeConnection]:
 
 
 def test_a_command_is_dispatched_by_the_thread_that_reads(connection: SocketModeConnection, threads: list[str]) -> None:
-    connection.client.enqueue_message(json.dumps(ENVELOPE))
+    connection.enqueue_message(json.dumps(ENVELOPE))
     assert threads == [threading.current_thread().name]
 
 
 def test_another_thread_reconnects(connection: SocketModeConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     reconnected: Future[int] = Future()
     monkeypatch.setattr(
-        connection.client, "connect_to_new_endpoint", lambda force: reconnected.set_result(threading.get_ident())
+        connection, "connect_to_new_endpoint", lambda force: reconnected.set_result(threading.get_ident())
     )
-    connection.client.enqueue_message('{"type": "disconnect"}')
+    connection.enqueue_message('{"type": "disconnect"}')
     assert reconnected.result(10) != threading.get_ident()
