@@ -19,13 +19,14 @@ LogFormat = Literal["text", "json"]
 LogFields = MutableMapping[str, Any]
 
 # Below WARNING, these log requests, with their URLs and bodies, or rows of the ledger. The scheduler logs every job
-# every second, and Alembic logs each of its plugins.
+# every second, Alembic each of its plugins, and MCP each of its requests.
 QUIET_LOGGERS = (
     "alembic.runtime.plugins",
     "apscheduler",
     "asyncio",
     "httpcore2",
     "httpx2",
+    "mcp.server.streamable_http_manager",
     "slack_sdk",
     "sqlalchemy",
     "urllib3",

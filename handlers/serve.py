@@ -33,6 +33,7 @@ from bot.slack.core.client import CONNECTION_ERRORS
 from handlers import jobs, logs, mcp
 from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
+from handlers.mcp.http import mount_mcp
 from handlers.slack import register
 from handlers.slack.deferred import RequestDispatcher
 from handlers.slack.interactions import SlackInteractions
@@ -195,8 +196,6 @@ class Service:
             metrics=metrics,
         )
         if not self._is_worker and mcp.is_installed():
-            from handlers.mcp.server import mount_mcp  # noqa: PLC0415 - its package can be missing
-
             mount_mcp(web, TerminalSession(self._settings, self.registrar))
         return web
 

@@ -35,7 +35,8 @@ from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from bot.version import version
 from handlers.api.calls import ApiCall, ApiServices
-from handlers.mcp.server import PATH, RIGHTS, AdmitCall, Context, build_server, new_server
+from handlers.mcp.http import PATH, RIGHTS
+from handlers.mcp.server import AdmitCall, Context, build_server, new_server
 from handlers.terminal.remote import bot_address, token_source
 from handlers.terminal.session import TerminalSession, print_warning
 

@@ -20,7 +20,8 @@ from bot.domain.audit.events import EventTag
 from bot.domain.commands.catalog import COMMANDS
 from handlers.api.calls import ApiCall, ApiServices
 from handlers.mcp.catalog import TOOLS
-from handlers.mcp.server import PATH, RIGHTS, build_server
+from handlers.mcp.http import PATH, RIGHTS
+from handlers.mcp.server import build_server
 from handlers.terminal.session import TerminalSession
 from tests.support.mcp.guarded_world import CLIENTS, INJECTIONS, MODELS, GuardedWorld
 
