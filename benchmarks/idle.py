@@ -88,6 +88,7 @@ def _measure(slack: BenchSlack, home: Path, uri: str) -> tuple[float, float]:
             percent = 100 * (_cpu_seconds(family) - used) / (time.monotonic() - began)
             with ledger.read() as reader:
                 assert sum(len(reader.monitors(name)) for name in NAMES) == MODELS * EACH
+                assert not reader.incidents()  # every reading was within its bound
             return sum(each.memory_info().rss for each in family) / 2**20, percent
         finally:
             stop.set()
@@ -112,7 +113,7 @@ def _push(ledger: SqlLedger, stop: threading.Event) -> None:
     """Push every metric of every model, once between two checks."""
     while True:
         now = datetime.now(UTC)
-        pushed = partial(PushedReading, source="push", version=0, at=now, value=0.5, received_at=now, client="serve")
+        pushed = partial(PushedReading, source="push", version=0, at=now, value=0.9, received_at=now, client="serve")
         with ledger.write() as tx:
             tx.add_readings([pushed(model=name, metric=metric) for name in NAMES for metric in METRICS])
         if stop.wait(EVERY / 2):
