@@ -1,6 +1,6 @@
 """MCP over HTTP, at `/mcp`, for the clients of the API.
 
-The SDK and the tools are loaded with the first admitted call, since they take 25 MB and many teams have no agents.
+The SDK and the tools are loaded with the first admitted call, since they take 20 MB and many teams have no agents.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ class SocketModeConnection(SocketModeClient):
         )
         self.socket_mode_request_listeners.append(self._handle)
         self._dispatch = dispatch
+        self._leaving: Connection | None = None  # Slack asked to replace this one
         self._replaced: list[_Replaced] = []
         self._reader_lock = Lock()
 
@@ -74,7 +75,8 @@ class SocketModeConnection(SocketModeClient):
             with suppress(ValueError, RecursionError):  # it's then passed on as text
                 content = json.loads(message)
         if content.get("type") == "disconnect":
-            if current_thread() not in [replaced.reader for replaced in self._replaced]:
+            if not self._is_being_replaced():
+                self._leaving = self.current_session
                 super().enqueue_message(message)
         else:
             self.run_message_listeners(content, message)
@@ -107,16 +109,22 @@ class SocketModeConnection(SocketModeClient):
             return
         connection.close = lambda: None  # type: ignore[method-assign]  # `connect` would wait for its reader
         self.current_session_state = ConnectionState()  # type: ignore[no-untyped-call]  # `connect` would end its reader
-        super().connect()
         replaced = _Replaced(connection, state, self.current_session_runner.thread)
         with self._reader_lock:
             self._replaced = [old for old in self._replaced if not old.state.terminated] + [replaced]
+        super().connect()
+        with self._reader_lock:
             if not self.closed:
                 self.current_session_runner.event.set()  # its thread ends with the replaced connection
                 self.current_session_runner = IntervalRunner(self._run_current_session, 0.1).start()
         deadline = Timer(0 if self.closed else MAX_DRAIN_SECONDS, replaced.end)
         deadline.daemon = True
         deadline.start()
+
+    def _is_being_replaced(self) -> bool:
+        """Return whether the connection that this thread reads is replaced, or soon will be."""
+        is_replaced = current_thread() in [replaced.reader for replaced in self._replaced]
+        return is_replaced or (self._leaving is not None and self._leaving is self.current_session)
 
     def _handle(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
         """Let a listener handle one envelope on its own thread: acknowledge, then start the slow work, even if the
