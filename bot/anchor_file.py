@@ -1,4 +1,4 @@
-"""The file that heads of the audit chain are appended to; at startup, it's compared with the ledger."""
+"""The file that audit chain heads are appended to; it's compared with the ledger at startup."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _APPEND_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 
 
 class LocalAnchorFile:
-    """`bot.ports.AnchorFile` on disk, or on a pipe to another machine."""
+    """An implementation of `bot.ports.AnchorFile` for a file on disk or a pipe to another machine."""
 
     def append_line(self, path: str, line: str) -> None:
-        """Append a line atomically, never to a torn one, and sync it to disk. Raises Misconfigured if that fails."""
+        """Append a line atomically and sync it, never extending a torn line. Raises Misconfigured if that fails."""
         try:
             handle = os.open(path, _APPEND_FLAGS, 0o600)
             try:
@@ -30,7 +30,7 @@ class LocalAnchorFile:
             raise Misconfigured(say("Can't write {path}: {why}.", path=Code(path), why=str(why))) from error
 
     def read_text(self, path: str) -> str | None:
-        """Return the file's text; None for a pipe or a device, or if there's no file yet. Raises Misconfigured."""
+        """Return the file's text; None for a pipe, a device, or a missing file. Raises Misconfigured if that fails."""
         try:
             file = Path(path)
             return file.read_text(encoding="utf-8") if file.is_file() else None

@@ -1,4 +1,4 @@
-"""A thread pool in which the owners of tasks take turns, so that one owner's many tasks don't delay another's."""
+"""A thread pool in which task owners take turns, so that one owner's backlog doesn't delay the others' tasks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAX_SHARE = 4  # unless a pool has another limit, one owner's tasks run on at mo
 
 
 class FairPool(ThreadPoolExecutor):
-    """A thread pool. The program's own tasks use `submit`, and those of an owner, such as a person, `submit_for`.
+    """A thread pool. Use `submit` for the program's own tasks, and `submit_for` for an owner's, such as a person's.
 
-    Each owner's tasks wait in their own queue. A free thread takes the next task of the owner whose turn it is: that's
-    round-robin fair queuing (Nagle, RFC 970). An owner gets no turn while `share` threads run their tasks, by default a
-    quarter of them.
+    Each owner's tasks wait in their own queue. A free thread takes the next task of the owner whose turn it is
+    (round-robin fair queuing; Nagle, RFC 970). An owner gets no turn while `share` threads are running its tasks; by
+    default, `share` is a quarter of the threads.
     """
 
     def __init__(self, threads: int, name: str, share: int = 0) -> None:
@@ -40,11 +40,11 @@ class FairPool(ThreadPoolExecutor):
         return future
 
     def in_progress(self, owner: str) -> int:
-        """Return how many of the owner's tasks are waiting or running, or held."""
+        """Return how many of the owner's tasks are held, waiting, or running."""
         return self._in_progress[owner]
 
     def hold(self, owner: str) -> Callable[[], None]:
-        """Count a task that's submitted later as in progress, until the returned function is called."""
+        """Count a task that will be submitted later as in progress until the returned function is called."""
         with self._lock:
             self._in_progress[owner] += 1
         return lambda: self._end(self._in_progress, owner)
@@ -56,7 +56,7 @@ class FairPool(ThreadPoolExecutor):
                 del counts[owner]  # only owners with tasks take memory
 
     def _take_turns(self) -> None:
-        """Run a task, and then one for each turn that wasn't used because the owners had their share."""
+        """Run a task, then one more for each turn that went unused because every owner had its share."""
         while taken := self._take():
             owner, future, task = taken
             _run(future, task)

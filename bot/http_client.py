@@ -1,4 +1,4 @@
-"""HTTP calls to URLs in the policy, with a time limit and without redirects."""
+"""HTTP calls to URLs from the policy, with a time limit and without redirects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bot.domain.core.sentence import say
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The status, the headers by their lowercase names, and the beginning of the body."""
+    """An HTTP response: the status, the headers by lowercase name, and the beginning of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -24,16 +24,16 @@ class HttpResponse:
 
     @property
     def is_success(self) -> bool:
-        """Return whether the status is a 2xx."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
 
 def send_request(
     method: str, url: str, *, timeout: float, headers: Mapping[str, str], content: bytes = b"", max_bytes: int = 0
 ) -> HttpResponse:
-    """Make one call within `timeout` seconds. Return the response with at most `max_bytes` of the body.
+    """Make one HTTP call within `timeout` seconds; return the response with at most `max_bytes` of its body.
 
-    Raises Unreachable. Its sentence never contains the URL, which can have a token in it.
+    Raises Unreachable, whose sentence never contains the URL, because a URL can contain a token.
     """
     try:
         return asyncio.run(_send_request(method, url, timeout, headers, content, max_bytes))
@@ -54,7 +54,10 @@ def send_request(
 async def _send_request(
     method: str, url: str, timeout: float, headers: Mapping[str, str], content: bytes, max_bytes: int
 ) -> HttpResponse:
-    """Limit the duration of the whole call: httpx2 limits only each read, and a slow server can need many."""
+    """Send the request with a timeout for the whole call.
+
+    httpx2 only times out individual reads, and a slow server can need many.
+    """
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
         asyncio.timeout(timeout),
@@ -73,5 +76,5 @@ async def _send_request(
 
 @cache
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the trusted certificates, read once. slack_sdk and httpx2 would read them for each client."""
+    """Return the trusted certificates, read once; slack_sdk and httpx2 would otherwise reread them for each client."""
     return ssl.create_default_context()

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class IdToken:
     """A verified token.
 
-    `nonce` is unique for each token of the issuer. After `expires_at`, no process accepts the token anymore.
+    `nonce` is unique among the issuer's tokens. After `expires_at`, no process accepts the token.
     """
 
     issuer: str
@@ -48,7 +48,7 @@ class IdToken:
 
 
 class IdTokenVerifier:
-    """Verifies tokens with the keys that their issuers publish. `monotonic` returns seconds, for the keys' age."""
+    """Verifies tokens with the keys that their issuers publish. `monotonic`: a clock in seconds, for the keys' age."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -57,8 +57,8 @@ class IdTokenVerifier:
     def verify(self, token: str, issuer: str, now: datetime) -> IdToken:
         """Return the token if this issuer signed it and it's valid at `now`. The audience isn't checked.
 
-        Contacts only `issuer`, whatever the token says. Raises Refused, or Unreachable if the issuer's keys aren't
-        known and can't be fetched.
+        Contacts only `issuer` and the address that it publishes for its keys, no matter what the token says. Raises
+        Refused if the token isn't valid. Raises Unreachable if the issuer's keys aren't known and can't be fetched.
         """
         keys = self._keys_by_issuer.setdefault(issuer, _IssuerKeys(issuer, self._monotonic))
         registry = jws.JWSRegistry(algorithms=ALGORITHMS)
@@ -89,7 +89,7 @@ class IdTokenVerifier:
 
 
 def unverified_issuer(token: str) -> str | None:
-    """Return who a token says its issuer is, or None if it isn't an ID token."""
+    """Return the issuer that a token claims to be from, unverified, or None if it isn't an ID token."""
     try:
         claims = json.loads(jws.extract_compact(token.encode()).payload)
         return str(claims["iss"])
@@ -98,13 +98,16 @@ def unverified_issuer(token: str) -> str | None:
 
 
 def _nonce(token: str, claims: Mapping[str, Any]) -> str:
-    """Return the token's ID, or else the hash of what's signed. A signature can be written in more than one way."""
+    """Return the hash of the token's ID or, without one, of the part that's signed.
+
+    The signature is left out, because it can be written in more than one way.
+    """
     unique = claims.get("jti") or token.rpartition(".")[0]
     return hashlib.sha256(str(unique).encode()).hexdigest()
 
 
 class _IssuerKeys:
-    """An issuer's keys, cached. Only one thread at a time fetches them, and the others don't wait for it."""
+    """An issuer's cached keys. Only one thread at a time fetches them; the others don't wait for it."""
 
     def __init__(self, issuer: str, monotonic: Callable[[], float]) -> None:
         self._issuer, self._monotonic = issuer, monotonic
@@ -113,7 +116,7 @@ class _IssuerKeys:
         self._fetching = threading.Lock()
 
     def find(self, key_id: str) -> Key:
-        """Return the key with this ID. Raises Refused if the issuer has none, and Unreachable if that isn't known."""
+        """Return the key with this ID. Raises Refused if it isn't published, or Unreachable if that's unknown."""
         if key_id not in self._keys or self._age(self._fetched_at) >= REFRESH_AFTER:
             self._fetch()
         has_failed = self._fetched_at < self._tried_at
@@ -143,7 +146,7 @@ class _IssuerKeys:
 
 
 def _fetch_keys(issuer: str) -> dict[str, Key]:
-    """Return the public keys that an issuer publishes, by their ID. Raises Unreachable."""
+    """Return the public keys that an issuer publishes, by key ID. Raises Unreachable."""
     discovery = _fetch_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     url = str(discovery.get("jwks_uri"))
     if discovery.get("issuer") != issuer:

@@ -1,4 +1,4 @@
-"""The folder with the keys that sign passports: Ed25519, one file for each private key, and one for each public key."""
+"""The folder of Ed25519 keys that sign passports, with one file for each private key and one for each public key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FileSigner:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key of the folder. `public_path` is the file for those who verify passports."""
+    """A key in the folder. `public_path` is the public key's file, for those who verify passports."""
 
     id: str
     created_at: datetime
@@ -44,16 +44,16 @@ class StoredKey:
 
 
 class KeyFolder:
-    """The keys in a folder. A change of the folder takes effect at once, without a restart."""
+    """The keys in a folder. Changes to the folder take effect immediately, without a restart."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def signer(self) -> FileSigner | None:
-        """Return the active key; None if there's none.
+        """Return a signer with the active key, or None if there isn't one.
 
-        Raises Misconfigured if it can't be read, isn't the key that its name says, or isn't private: others can write
-        it or read it. A group can read a key that belongs to another user, as in a mounted Kubernetes Secret.
+        Raises Misconfigured if the key can't be read, isn't the one that its file name says, or isn't private because
+        others can read or change it. The group can read a key that root owns, as in a mounted Kubernetes Secret.
         """
         if (key_id := self._active_id()) is None:
             return None
@@ -85,7 +85,7 @@ class KeyFolder:
         )
 
     def create(self) -> str:
-        """Create a key, which isn't active yet, and return its ID. Raises Misconfigured if that fails."""
+        """Create a key, without activating it, and return its ID. Raises Misconfigured if that fails."""
         key = Ed25519PrivateKey.generate()
         key_id = key_id_of(key.public_key())
         private = key.private_bytes(
@@ -103,7 +103,7 @@ class KeyFolder:
         _write(self._path / ACTIVE_FILE, f"{key_id}\n".encode(), 0o644)
 
     def retire(self, key_id: str) -> None:
-        """Delete a private key. Its public key stays, so that its passports can still be verified."""
+        """Delete a private key. Its public key stays, so that passports signed with it can still be verified."""
         (self._path / f"{key_id}.pem").unlink(missing_ok=True)
 
     def _active_id(self) -> str | None:
@@ -125,7 +125,10 @@ def key_id_of(key: Ed25519PublicKey) -> str:
 
 
 def _read(path: Path, *, is_private: bool = False) -> tuple[bytes, datetime]:
-    """Return a file's bytes, and when it was written. Raises Misconfigured if others can change it, or read it."""
+    """Return a file's bytes, and when it was last changed.
+
+    Raises Misconfigured if the file can't be read, if others can change it, or if `is_private` and others can read it.
+    """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -147,7 +150,7 @@ def _read(path: Path, *, is_private: bool = False) -> tuple[bytes, datetime]:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write a file to disk, complete or not at all. Raises Misconfigured if that fails."""
+    """Write a file to disk atomically. Raises Misconfigured if that fails."""
     new = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

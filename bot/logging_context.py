@@ -1,8 +1,8 @@
 """The context of the current work: its request, transition, model, and actor. Every log line includes it.
 
-The context belongs to the current thread and ends with the block; `with_context` takes it to another thread.
-structlog's contextvars don't fit: fields bound within a block outlive it and have no order, and terminal commands
-would import structlog although they log nothing.
+The context belongs to the current thread and ends with the block; `with_context` carries it to another thread.
+structlog's contextvars don't fit: fields bound within a block outlive it and have no order, and terminal commands would
+import structlog even though they log nothing.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def current() -> Mapping[str, str]:
 
 
 def with_context(task: Callable[[], T]) -> Callable[[], T]:
-    """Return the task with the current fields, to run on any thread.
+    """Return a function that runs the task with the current fields, on any thread.
 
-    Other context variables aren't copied, such as the collector of tasks for after an acknowledgment, which has ended
-    by then.
+    Other context variables aren't copied. The one that collects tasks to run after an acknowledgment, for example, has
+    ended by then.
     """
     now = _context.get()
     if now is None:

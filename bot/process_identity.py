@@ -12,12 +12,15 @@ from pathlib import Path
 
 
 def new_process_name() -> str:
-    """Return a unique name for this run of the process: host, process id, and a random token."""
+    """Return a unique name for this run of the process: host, process ID, and a random token."""
     return f"{socket.gethostname()}/{_process_namespace()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def is_process_gone(name: str, own_name: str) -> bool:
-    """Return whether the process with this name has ended; False for another machine's, since that's unknown."""
+    """Return whether the process with this name has ended.
+
+    Returns False for a process on another machine or in another container, because its state is unknown.
+    """
     host, pid, _ = name.rsplit(":", 2)
     own_host, own_pid, _ = own_name.rsplit(":", 2)
     if host != own_host or name == own_name:
@@ -27,7 +30,7 @@ def is_process_gone(name: str, own_name: str) -> bool:
 
 @cache
 def _process_namespace() -> str:
-    """Return an id of the scope of process ids: this boot of this machine, and this container.
+    """Return an ID for the scope in which process IDs are unique: this boot of this machine, and this container.
 
     Two containers can have the same host name and both be process 1.
     """

@@ -63,7 +63,7 @@ class NullOutbox:
         """Return immediately."""
 
     def wake(self) -> None:
-        """Do nothing, because no thread waits."""
+        """Do nothing, because no thread is waiting."""
 
     def take_turn(self, channel: str) -> float:
         """Return 0.0, because nothing has to wait."""
@@ -88,15 +88,15 @@ class Worker:
     query_pool: FairPool
 
     def submit(self, task: Callable[[], object], owner: str = "") -> Future[None]:
-        """Run a task on a worker thread, for the person `owner` if there's one. Logs errors."""
+        """Run a task on a worker thread, on behalf of the person `owner`, if any. Logs errors."""
         return _submit_or_run(self.worker_pool, partial(self.run_logged, task), owner)
 
     def submit_query(self, task: Callable[[], object], owner: str = "") -> Future[None]:
-        """Run a query on one of a few threads, so that many of them can't delay acknowledgments."""
+        """Run a query on one of a few threads for queries, so that many queries can't delay acknowledgments."""
         return _submit_or_run(self.query_pool, partial(self.run_logged, task), owner)
 
     def submit_listener(self, listener: Callable[[], T], owner: str) -> Future[T]:
-        """Run what acknowledges a person's command."""
+        """Run a listener, which acknowledges a person's command."""
         return _submit_or_run(self.listener_pool, listener, owner)
 
     def in_progress(self, owner: str) -> int:
@@ -123,7 +123,10 @@ class Worker:
         self.submit(partial(self.refresh_model, model))
 
     def refresh_model(self, model: str) -> None:
-        """Write a model's tags and check it for drift, after a transition or a webhook from MLflow."""
+        """Write due tags, check the model for drift, and end outdated requests.
+
+        Runs after a transition or a webhook from MLflow.
+        """
         logging_context.bind(model=model)
         if self.context.startup_check.has_passed():  # before that, a new snapshot could hide a restored backup
             self.tag_writer.write_due()
@@ -132,7 +135,7 @@ class Worker:
         self.outbox.deliver()
 
     def schedule_refresh(self, model: str) -> None:
-        """Refresh a model soon, since MLflow reported a change."""
+        """Refresh a model soon, because MLflow reported a change."""
         self.submit_query(partial(self.refresh_model, model))
 
     def schedule_delivery(self) -> None:
@@ -142,7 +145,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrar(Worker):
-    """The services and the work of their jobs."""
+    """The services, and the methods that the jobs call."""
 
     access_control: AccessControl
     commands: CommandDispatcher
@@ -182,8 +185,8 @@ class Registrar(Worker):
     def recover(self) -> None:
         """Resume waiting work: unfinished transitions, commands, and messages.
 
-        While the registry is unavailable, only probes it, and ends expired transitions. The first answer resumes
-        everything.
+        While the registry is unavailable, only probes it, ends expired transitions, and delivers messages. Everything
+        resumes once the registry responds.
         """
         executor = self.transition_executor
         if not self.context.availability.is_available(self.context.registry):
@@ -239,7 +242,7 @@ class Registrar(Worker):
             self.outbox.deliver()
 
     def anchor_audit(self) -> None:
-        """Anchor the audit log as the policy says, if it's due."""
+        """Anchor the audit log if that's due under the policy."""
         if self.context.startup_check.has_passed() and self.anchoring.anchor_if_due():
             self.outbox.deliver()
 
@@ -263,7 +266,7 @@ class Registrar(Worker):
         self.endpoint_outboxes.close()
 
     def close(self) -> None:
-        """Finish running work, and close the ledger."""
+        """Finish running work, and close the ledger, the registry, and all other connections."""
         self._finish_work()
         self.endpoint_outboxes.close()
         self.sources.close()

@@ -23,10 +23,7 @@ class HttpServingProbes:
     """
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
-        """Return the version that the endpoint reports.
-
-        Raises Unreachable with the reason if there's no version.
-        """
+        """Return the version that the endpoint reports. Raises Unreachable with the reason if there's no version."""
         url = probe.url.replace("{model}", quote(model, safe=""))
         answer = http_client.send_request(
             "GET",

@@ -1,4 +1,4 @@
-"""Every setting: its name, default, and meaning. docs/reference/settings.md is generated from it."""
+"""Every setting: its name, default, and meaning. docs/reference/settings.md is generated from this module."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def read_settings() -> Settings:
 
 
 def read_settings_and_faults() -> tuple[Settings, list[Sentence]]:
-    """Return the settings from the environment, with the default in place of each wrong one, and the errors."""
+    """Return the settings from the environment, with defaults in place of invalid values, and the errors."""
     try:
         return Settings(), []
     except ValidationError as error:

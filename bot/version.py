@@ -6,7 +6,7 @@ from importlib import metadata
 
 
 def version() -> str:
-    """Return the installed package's version, or "unknown" in a folder that isn't installed."""
+    """Return the installed package's version, or "unknown" if the package isn't installed."""
     try:
         return metadata.version("registrar-bot")
     except metadata.PackageNotFoundError:

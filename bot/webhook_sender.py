@@ -25,10 +25,10 @@ _RETRIED_STATUSES = frozenset({408, 425, 429})
 
 
 class WebhookNotifier:
-    """`bot.ports.Notifier` for events.
+    """An implementation of `bot.ports.Notifier` for events.
 
-    `policy` returns the active policy; addresses and secrets are read at each call. `read_lines` returns the body of a
-    message with audit events.
+    `policy` returns the active policy; addresses and secrets are read for each delivery. `read_lines` returns the body
+    of a message with audit events.
     """
 
     def __init__(
@@ -45,7 +45,10 @@ class WebhookNotifier:
         self._unreachable_until: dict[str, datetime] = {}  # when an endpoint can be tried again
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Send one event; see the port. A lost event is sent again, and the receiver recognizes it by its ID."""
+        """Send one event; see `Notifier`.
+
+        An event that might be lost is sent again; the receiver recognizes a duplicate by its ID.
+        """
         endpoint = self._find_endpoint(outbox_message)
         if endpoint is None:
             return DeliveryResult(DeliveryOutcome.REFUSED, why="it's no longer in the policy")
@@ -63,11 +66,11 @@ class WebhookNotifier:
         return _audit_result(outbox_message, result) if outbox_message.kind is MessageKind.AUDIT else result
 
     def channel_id(self, name: str) -> str:
-        """Return the name: endpoints have no channels."""
+        """Return the name, because endpoints don't have channels."""
         return name
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Do nothing: a duplicate has the same id, by which the receiver recognizes it."""
+        """Do nothing: a duplicate has the same ID, so the receiver recognizes it."""
 
     def _find_endpoint(self, message: OutboxMessage) -> Endpoint | None:
         policy = self._policy()
@@ -110,7 +113,10 @@ class WebhookNotifier:
         return DeliveryResult(DeliveryOutcome.REFUSED, why=f"{why} (redirect)" if 300 <= response.status < 400 else why)
 
     def _parse_retry_after(self, header: str) -> timedelta:
-        """Return how long a Retry-After header says to wait, in seconds or until a date; None if it can't be read."""
+        """Return how long a Retry-After header says to wait: at most five minutes, or zero if it can't be read.
+
+        The header has seconds or a date.
+        """
         try:
             wait = timedelta(seconds=int(header)) if header.isdecimal() else parsedate_to_datetime(header) - self._now()
         except (ValueError, TypeError, OverflowError):
@@ -119,7 +125,7 @@ class WebhookNotifier:
 
 
 def _audit_result(message: OutboxMessage, result: DeliveryResult) -> DeliveryResult:
-    """Return the result for audit events: with the last event's number if they're delivered, else always to retry."""
+    """Return the result for audit events: the last event's number if they're delivered; otherwise, always a retry."""
     if result.outcome is DeliveryOutcome.DELIVERED:
         return replace(result, message_ref=MessageRef(message.key, str(message.data["last"])))
     return replace(result, outcome=DeliveryOutcome.RETRY)

@@ -1,4 +1,4 @@
-"""Explain errors to people: a known error by its sentence, an unexpected one by an ID to quote."""
+"""Explain errors to people: a known error with its sentence, an unexpected one with an ID to quote."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 
 
 def new_error_id() -> str:
-    """Return an ID that finds a person's call, and everything that follows from it, in the log."""
+    """Return an ID for finding a person's call, and everything that follows from it, in the log."""
     return secrets.token_hex(4)
 
 
 def explain(error: BaseException) -> Sentence:
-    """Return the message for the person. Logs an unexpected error with its cause and the same ID.
+    """Return the message for the person. Log an unexpected error with its cause and the ID in that message.
 
-    The ID is the current work's, which all of its log lines have, or else a new one.
+    The ID is the current work's, which all of its log lines have; otherwise, it's a new one.
     """
     if isinstance(error, RegistrarError):
         if error.__cause__ and not isinstance(error, BadInput):  # BadInput's cause repeats what was typed

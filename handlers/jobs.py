@@ -34,7 +34,10 @@ LONG_RUN_SECONDS = 60.0  # seconds after which a running job is logged
 
 
 class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
-    """APScheduler's scheduler, plus a clock check: setting the clock back an hour would stop the jobs for an hour."""
+    """APScheduler's scheduler, plus a check for a clock that was set back.
+
+    Without the check, setting the clock back an hour would stop the jobs for an hour.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -53,15 +56,16 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
         threading.Thread(target=self._watch_clock, name="clock watch", daemon=True).start()
 
     def shutdown(self, wait: bool = True) -> None:
-        """Stop after the running jobs end."""
+        """Stop the scheduler; with `wait`, only after the running jobs end."""
         with self._stop_lock:
             self._stopping.set()
         super().shutdown(wait)
 
     def run_now(self, job_id: str) -> None:
-        """Let a job run next, unless the scheduler is stopping: APScheduler's lock then waits for running jobs to end.
+        """Make a job run next, unless the scheduler is stopping.
 
-        Jobs can call this.
+        Jobs can call this. While APScheduler stops, it holds its lock until the running jobs end, so a job that waited
+        for that lock then would cause a deadlock.
         """
         with self._stop_lock:
             if not self._stopping.is_set():
@@ -80,7 +84,7 @@ class JobScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler ha
 
 
 class OutboxThread:
-    """Deliver messages to Slack: new ones within a second, postponed ones as soon as they're due."""
+    """A thread that delivers messages to Slack: new ones within a second, postponed ones as soon as they're due."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
@@ -92,7 +96,7 @@ class OutboxThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, after the current delivery."""
+        """Stop after the current delivery."""
         self._stopping.set()
         self._registrar.outbox.wake()
         if self._thread.ident is not None:
@@ -105,7 +109,7 @@ class OutboxThread:
 
 
 class DigestThread:
-    """Hash the files of versions: for hours, if they're large, so it isn't one of the scheduled jobs."""
+    """A thread that hashes versions' files. It isn't a scheduled job, because large files take hours."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
@@ -114,7 +118,7 @@ class DigestThread:
         self._thread = threading.Thread(target=self._run, name="hash files", daemon=True)
 
     def wake(self) -> None:
-        """Hash what's due now."""
+        """Start hashing what's due."""
         self._is_due.set()
 
     def start(self) -> None:
@@ -122,7 +126,7 @@ class DigestThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop in the middle of a file; the next start reads that file again. Don't wait long for a hung store."""
+        """Stop, even in the middle of a file, which the next start rereads. Don't wait long for a hung store."""
         self._stopping.set()
         self._is_due.set()
         if self._thread.ident is not None:
@@ -137,9 +141,9 @@ class DigestThread:
 
 
 class WorkPulse:
-    """Runs the jobs whose work is due. One query for all of them replaces one for each, which take longer when idle.
+    """Runs the jobs whose work is due. One query covers all jobs, because one for each would take longer when idle.
 
-    `jobs`: by kind of work, a job's ID, and the seconds between two of its runs.
+    `jobs` maps each kind of work to a job's ID and the minimum seconds between two of its runs.
     """
 
     def __init__(
@@ -161,9 +165,9 @@ class WorkPulse:
 
 
 class LongRunLogger:
-    """Log once that a job has been running for a long time. Skipped runs aren't logged: the next one is due anyway.
+    """Logs once when a job has been running for a long time. Skipped runs aren't logged: the next one is due anyway.
 
-    `monotonic`: the clock that measures the runs.
+    `monotonic`: the clock that times the runs, in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -186,7 +190,7 @@ class LongRunLogger:
 def _is_not_skip_message(record: logging.LogRecord) -> bool:
     """Return False for APScheduler's notice that it skipped a run because the previous one is still running.
 
-    On a busy machine, it logs one every half second.
+    On a busy machine, APScheduler logs this every half second.
     """
     return "maximum number of running instances" not in str(record.msg)
 
@@ -211,8 +215,8 @@ def build_scheduler(
 ) -> JobScheduler:
     """Return an unstarted scheduler with the jobs. They're idempotent, and none is stored.
 
-    A job with a kind of work runs when `Registrar.due_work` includes that, at most every so many seconds, and otherwise
-    rarely. `wake_digests` wakes the thread that hashes files.
+    A job with a kind of work runs when `Registrar.due_work` includes that kind, at most once per interval; otherwise,
+    it runs only every IDLE_SECONDS. `wake_digests` wakes the thread that hashes files.
     """
     scheduler = JobScheduler(
         timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}

@@ -1,6 +1,6 @@
-"""Logging without secrets and without text that people wrote.
+"""Logging that leaves out secrets and text that people wrote.
 
-A record is a line for people or a JSON document for machines. Both include the work's context
+A record is a line for people or a JSON document for machines. Both include the context of the current work
 (bot/logging_context.py).
 """
 
@@ -55,14 +55,14 @@ def set_up_logging(secrets: Iterable[str] = (), *, level: int = logging.INFO, lo
 
 
 def set_process_name(process: str) -> None:
-    """Include the process's name, the same as in the ledger's leases, in every JSON line."""
+    """Include the process's name in every JSON line. It's the same name as in the ledger's leases."""
     _process_fields["process"] = process
 
 
 def build_handler(
     stream: TextIO | None, secrets: Iterable[str] = (), log_format: LogFormat = "text"
 ) -> logging.Handler:
-    """Return a handler that writes lines without secrets to a stream, or to stderr."""
+    """Return a handler that writes lines without secrets to `stream`, or to stderr if that's None."""
     from structlog.processors import TimeStamper, format_exc_info  # noqa: PLC0415 - terminal commands log nothing
     from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name  # noqa: PLC0415
 
@@ -70,7 +70,7 @@ def build_handler(
     render_line = _render_json if log_format == "json" else _render_text
 
     def render(logger: object, method: str, fields: LogFields) -> str:
-        """Return a line with `…` in place of every secret, replaced before quoting changes them."""
+        """Return a line with `…` in place of every secret. Secrets are replaced before quoting can change them."""
         found = {**logging_context.current(), **{name: fields[name] for name in _OWN_FIELDS if fields.get(name)}}
         return render_line({name: pattern.sub("…", str(value)) for name, value in found.items()}, fields["_record"])
 
@@ -100,7 +100,7 @@ def _render_text(fields: Mapping[str, str], record: logging.LogRecord) -> str:
 
 
 def _escape(line: str) -> str:
-    """Escape control characters, which outside text could use to forge other lines."""
+    """Escape control characters, which text from outside could use to forge log lines."""
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 

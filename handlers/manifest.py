@@ -24,7 +24,7 @@ def token_scopes(response: SlackResponse) -> frozenset[str] | None:
 
 
 def find_missing_scopes(client: WebClient) -> list[str]:
-    """Return the scopes that the token is missing, sorted; empty if they aren't known.
+    """Return the scopes that the token is missing, sorted; empty if its scopes or the required ones are unknown.
 
     Raises SlackApiError and connection errors.
     """

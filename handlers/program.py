@@ -1,4 +1,4 @@
-"""The program `registrar`: run its command line, and end the process."""
+"""The `registrar` program: run its command line, then end the process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _FLUSH_FAILED = 120  # what Python itself exits with
 def main() -> int:
     """Run the command line; return its exit code.
 
-    At exit, the process ends after its threads and exit handlers, without destroying what's left in memory: that takes
-    time, and native libraries can crash in it (https://github.com/python/cpython/issues/87135).
+    At exit, the process ends after its threads and exit handlers, without freeing what's left in memory, because that
+    takes time and can crash native libraries (https://github.com/python/cpython/issues/87135).
     """
     code: int | str | None = 1  # also after an exception
     atexit.register(lambda: _end(code))  # the first to be registered is the last to run

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class RecentKeys:
-    """A thread-safe set of keys that are kept for `seconds` by the clock `now`, at most `limit` of them."""
+    """A thread-safe set of at most `limit` keys, each kept for `seconds` as measured by the clock `now`."""
 
     def __init__(self, seconds: float, now: Callable[[], float], limit: int | None = None) -> None:
         self._seconds = seconds
@@ -18,7 +18,7 @@ class RecentKeys:
         self._lock = threading.Lock()
 
     def is_new(self, key: str) -> bool:
-        """Remember a key. Return False if it was already remembered, or if there are too many."""
+        """Remember a key, and return whether it's new. If the set is full, return False without remembering it."""
         now = self._now()
         with self._lock:
             while self._seen and next(iter(self._seen.values())) <= now - self._seconds:
@@ -29,6 +29,6 @@ class RecentKeys:
         return True
 
     def has(self, key: str) -> bool:
-        """Return whether a key is remembered, as of the last call of `is_new`."""
+        """Return whether a key is remembered, as of the last call to `is_new`."""
         with self._lock:
             return key in self._seen

@@ -1,4 +1,4 @@
-"""Limits how often the log repeats itself, so that a caller who causes warnings or errors can't fill the disk."""
+"""Limit how often the log repeats itself, so that a caller who causes warnings or errors can't fill the disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ INTERVAL = 60.0  # seconds
 
 
 class RepeatLimitingHandler(logging.StreamHandler[TextIO]):
-    """Writes what one line of code logs at WARNING or above only `MAX_REPEATS` times a minute, and then a count.
+    """Writes at most `MAX_REPEATS` warnings and errors a minute from one line of code, and then a count of the rest.
 
-    Lines at INFO have no limit: they report normal work, such as audit events. `monotonic` returns seconds.
+    Lines at INFO have no limit, because they report normal work, such as audit events. `monotonic` returns seconds.
     """
 
     def __init__(self, stream: TextIO | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class RepeatLimitingHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def _write_counts(self) -> None:
-        """Write how many lines were left out in the interval that has ended, without the context of other work."""
+        """Write how many lines were left out in the past interval, without the current work's context."""
         repeats, self._repeats = self._repeats, {}
         for count, last in repeats.values():
             if (omitted := count - MAX_REPEATS) > 0:
@@ -49,7 +49,7 @@ class RepeatLimitingHandler(logging.StreamHandler[TextIO]):
 
 
 def _origin(record: logging.LogRecord) -> tuple[object, ...]:
-    """Return the type of the record's exception and the line that raised it: one line of code logs all unknown ones."""
+    """Return the exception's type and the line that raised it, since one line of code logs all unexpected errors."""
     kind, _, trace = record.exc_info or (None, None, None)
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(trace)]
     return kind, *frames[-1:]

@@ -60,10 +60,11 @@ def serve(
     *,
     is_worker: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints a line for people.
 
-    A worker accepts nothing from Slack: it works on the queue alongside the processes that do. Raises Misconfigured and
-    SlackUnreachable before anything is served, and LedgerUpgraded after the process has stopped because of it.
+    A worker accepts nothing from Slack; it works on the queue alongside the processes that do. Raises Misconfigured and
+    SlackUnreachable before anything is served, and LedgerUpgraded after an upgrade of the ledger has stopped the
+    process.
     """
     metrics, unset = PrometheusMetrics(), list[UnsetSetting]()
     helpless, unsigned = ", ".join(unmeetable_rules(policy)), ", ".join(unsigned_endpoints(policy))
@@ -115,12 +116,13 @@ def exit_after(seconds: float, code: int = 0) -> None:
 def wait_for_stop(
     stop: SimpleQueue[None], timeout: float | None = None, check: Callable[[], object] = lambda: None
 ) -> None:
-    """Wait until a signal handler puts something into `stop`, or for `timeout` seconds. Checks twice a second.
+    """Wait until a signal handler puts something into `stop`, or for `timeout` seconds, if it's set.
 
-    `check`: called each time; can raise an error.
+    `check` is called twice a second and can raise an error.
 
-    Signal handlers run only on the main thread, which isn't woken if the system delivers the signal to another thread.
-    `stop` isn't an Event, because a handler that sets an Event can deadlock on the lock that the waiting thread holds.
+    Signal handlers run only on the main thread, which isn't woken if the system delivers the signal to another thread,
+    so this polls. `stop` isn't an Event, because a handler that sets an Event can deadlock on the lock that the waiting
+    thread holds.
     """
     until = None if timeout is None else time.monotonic() + timeout
     while until is None or time.monotonic() < until:
@@ -133,8 +135,8 @@ def wait_for_stop(
 class Service:
     """The HTTP server, Socket Mode, and the scheduler. `with` starts and stops them.
 
-    A worker has the scheduler and the queue of checks; its HTTP server only answers health checks. `metrics`: if set,
-    these and the ledger's metrics are served.
+    A worker has the scheduler and the queue of checks; its HTTP server answers health checks, but no calls from Slack,
+    MLflow, or API clients. `metrics`: if set, these and the ledger's metrics are served.
     """
 
     def __init__(
@@ -231,7 +233,7 @@ class Service:
             log.warning("can't check the app's scopes: %s", error)
 
     def stop_accepting(self) -> None:
-        """Stop Socket Mode, so that Slack sends new events elsewhere. HTTP still gets answers until the end."""
+        """Stop Socket Mode, so that Slack sends new events elsewhere. HTTP requests are answered until the end."""
         self.readiness.is_stopping = True
         sockets, self._socket_mode = self._socket_mode, None
         if sockets:
@@ -254,7 +256,7 @@ class Service:
         self._listener.close()
 
     def _check_slack(self) -> str:
-        """Return how Slack connects. Raises NotHealthy."""
+        """Return a sentence that says how Slack connects. Raises NotHealthy if Socket Mode isn't connected."""
         if not self._settings.slack_app_token:
             return "Slack connects over HTTP only."
         if self.readiness.is_stopping:
@@ -270,7 +272,7 @@ class Service:
         return [str(describe_pending_edit(edit, context.active_policy.revision, context.clock.now()))] if edit else []
 
     def _check_jobs(self) -> str:
-        """Return that the scheduler is running. Raises NotHealthy."""
+        """Return a sentence that says that the scheduler is running. Raises NotHealthy if it isn't, or is stuck."""
         if not self._scheduler.running:
             raise NotHealthy("The scheduler isn't running yet.")
         if (since := self._scheduler.seconds_since_last_job()) > MAX_JOB_PAUSE:
@@ -281,10 +283,10 @@ class Service:
 
 
 def build_bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, SlackInteractions]:
-    """Return the Bolt app with every listener, and what the listeners share.
+    """Return the Bolt app with every listener, and the object that the listeners share.
 
-    It acknowledges inline: a listener returns within milliseconds and queues the rest. Signatures are verified before
-    it's called, and its client uses the configured address.
+    The app acknowledges inline, because a listener returns within milliseconds and queues the rest. Signatures are
+    verified before the app is called, and its client uses the configured address.
     """
     app = App(
         logger=logging.getLogger("slack_bolt"),  # otherwise, Bolt uses the root's level and logs bodies at DEBUG

@@ -1,4 +1,4 @@
-"""Checks before `registrar run` and `registrar worker` serve. Quick to import, unlike the server."""
+"""Checks that `registrar run` and `registrar worker` make before serving. Quick to import, unlike the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.settings import Settings
 
 
 def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints for people.
+    """Serve until SIGTERM or SIGINT, then finish work in progress. `print_line` prints a line for people.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
@@ -25,7 +25,11 @@ def run(settings: Settings, print_line: Callable[[str], None], *, is_worker: boo
 
 
 def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
-    """Return the policy. Raises Misconfigured with everything that's missing, so that it can all be fixed at once."""
+    """Return the policy.
+
+    Raises Misconfigured. If a setting is missing and the policy is wrong, it names both, so that they can be fixed
+    together.
+    """
     fault = _setting_fault(settings, is_worker=is_worker)
     try:
         policy = load_policy(settings.policy)
@@ -37,7 +41,7 @@ def load_required_policy(settings: Settings, *, is_worker: bool) -> Policy:
 
 
 def _setting_fault(settings: Settings, *, is_worker: bool) -> Sentence | None:
-    """Return what's missing: a token and where to get it, or a ledger that a worker can share."""
+    """Return what's missing: a token and where to get it, or a ledger that a worker can share; otherwise, None."""
     if is_worker:
         from bot.bootstrap import ledger_tools  # noqa: PLC0415 - SQLAlchemy takes a second to load
 
@@ -71,7 +75,8 @@ def _missing_token(name: str, where: str) -> Sentence:
 def open_listener(settings: Settings) -> socket.socket:
     """Return the listening socket, so that a port in use is reported first and no early connection is refused.
 
-    Binding isn't enough: until a process listens, Linux lets two bind the same port, and refuses connections.
+    Binding isn't enough: until a process listens, Linux lets two processes bind the same port and refuses connections.
+    Raises Misconfigured if the address can't be used.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # Name the protocol, because asyncio turns off Nagle's delay (45 ms per answer) only then.

@@ -1,7 +1,7 @@
 """A Slack workspace on this machine. An unmodified Bolt app can connect to it over real sockets.
 
-Packages, lowest first; a package imports only from those before it: core, payloads, signing, manifest, seed, blocks,
-workspace, delivery, calls, backend, interactions, api, web, client, local_slack.
+The packages, lowest first, each of which imports only from those before it: core, payloads, signing, manifest, seed,
+blocks, workspace, delivery, calls, backend, interactions, api, web, client, local_slack.
 """
 
 from localslack.client import ActionResult, RefusedError, Remote, WorkspaceMember, connect

@@ -20,7 +20,8 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
-    argv: the options; by default, those of the process. Returns the exit code: 2 if an option is invalid, else 0.
+    argv: the options; by default, the process's arguments. Returns the exit code: 2 if an option is invalid or can't be
+    used, else 0.
     """
     options = _parser().parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""One running workspace, which builds and holds its parts."""
+"""One running workspace: the object that builds and holds its parts."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from localslack.workspace.views import Views
 class BackendSettings:
     """How to start a workspace.
 
-    state: the file for messages, people, and tokens. secrets: tokens and secrets to use instead of random ones.
-    speed: how much faster than real time rate limits and file checks run; nothing else is affected.
-    files_ready_after: how long checking a file takes, in seconds at that speed.
+    state: the file that stores messages, people, tokens, and other state; if None, nothing is stored. secrets: tokens
+    and secrets to use instead of random ones. speed: how many times faster than real time rate limits and file checks
+    run; nothing else is affected. files_ready_after: how long checking a file takes, in seconds at that speed.
     """
 
     manifest: Manifest
@@ -49,7 +49,7 @@ class BackendSettings:
 
 
 class Backend:
-    """One workspace with its app. It belongs to one event loop."""
+    """One workspace with its app, for use in a single event loop."""
 
     def __init__(self, settings: BackendSettings) -> None:
         self.settings = settings
@@ -81,7 +81,7 @@ class Backend:
 
     @property
     def installation(self) -> payloads.Installation:
-        """The workspace and the app, as in payloads."""
+        """The workspace and the app, as they appear in payloads."""
         team = self.workspace.team
         return payloads.Installation(
             team_id=team.id,
@@ -93,11 +93,11 @@ class Backend:
         )
 
     def actor(self, person: User) -> payloads.Actor:
-        """Return a person as in payloads."""
+        """Return a person as they appear in payloads."""
         return payloads.Actor(id=person.id, name=person.name, team_id=person.team_id)
 
     def channel_ref(self, channel: Conversation) -> payloads.ChannelRef:
-        """Return a conversation as in payloads."""
+        """Return a conversation as it appears in payloads."""
         name = "directmessage" if channel.is_im else channel.name
         return payloads.ChannelRef(id=channel.id, name="privategroup" if channel.is_private else name)
 
@@ -108,15 +108,15 @@ class Backend:
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
-        """Return whether a block's slack_file is a picture that has been checked."""
+        """Return whether a block's slack_file refers to a picture that has been checked."""
         picture = file_objects.find_picture(self.workspace, slack_file)
         return picture is not None and self.is_file_ready(picture)
 
     def has_picture_for(self, audience: str | None) -> PictureCheck:
         """Return a check for a message's pictures: `has_picture` and, for an ephemeral message, visibility.
 
-        audience: the only person who sees the message, or None. A picture has to be shared where they can see it;
-        Slack rejects other pictures (node-slack-sdk#1790, java-slack-sdk#1349).
+        audience: the only person who sees the message, or None. They must own the picture, or see it in a message that
+        isn't ephemeral; Slack rejects other pictures (node-slack-sdk#1790, java-slack-sdk#1349).
         """
         if audience is None:
             return self.has_picture
@@ -130,16 +130,19 @@ class Backend:
         return self.clock.now() >= file.ready_at
 
     def file_ready_at(self) -> float:
-        """Return when a file that's completed now will have been checked, in seconds since the epoch."""
+        """Return when a file that's completed now will have passed its check, in seconds since the epoch."""
         return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
     def report_problem(self, problem: str) -> None:
-        """Record a problem in words; Slack would only show a vague error."""
+        """Record an explanation of a problem for which Slack would only show a vague error."""
         self.problems.append(problem)
         self.changes.publish("problem")
 
     def reset(self) -> None:
-        """Reset everything to the seed, except connections, tokens, and injected faults."""
+        """Reset everything to the seed, except connections, tokens, the clock, and injected faults.
+
+        Trigger IDs and response URLs that have been issued, the request URL, and the snapshot are also unaffected.
+        """
         self.router.cancel_events()
         self.views.clear()
         self.uploads.clear()
@@ -149,16 +152,19 @@ class Backend:
         self.workspace.reset()
 
     def take_snapshot(self) -> None:
-        """Save the people, channels, and messages for `restore_snapshot`, replacing the previous snapshot."""
+        """Save people, channels, groups, files, and messages for `restore_snapshot`, replacing the last snapshot."""
         self._snapshot = self.workspace.snapshot()
 
     def restore_snapshot(self) -> None:
-        """Restore the people, channels, and messages from the snapshot, and reset everything else, as `reset` does."""
+        """Restore people, channels, groups, files, and messages from the snapshot; reset the rest, as `reset` does."""
         self.reset()
         self.workspace.restore(self._snapshot)
 
     async def close(self) -> None:
-        """Close all connections, and the state file."""
+        """End waits for changes, stop delivering events, and close the state file and the HTTP connections.
+
+        Those are the connections to the app's request URL; Socket Mode connections end with the server.
+        """
         self.changes.close()
         await self.router.close()
         self.state_file.close()

@@ -22,7 +22,7 @@ START_SECONDS = 30.0
 
 
 class LocalSlack(Remote):
-    """A running local workspace. Start one with `LocalSlack.start`; leaving the with block stops it."""
+    """A running local workspace. Start one with `LocalSlack.start`; leaving the `with` block stops it."""
 
     def __init__(self, url: str, server_thread: _ServerThread) -> None:
         self._server_thread = server_thread
@@ -43,16 +43,15 @@ class LocalSlack(Remote):
         speed: float = 1.0,
         files_ready_after: float = 1.0,
     ) -> LocalSlack:
-        """Start a workspace, and return when it responds.
+        """Start a workspace, and return once it responds.
 
-        manifest: the app's manifest, a file or a mapping. state: a file that preserves everything across restarts.
-        host: the address to serve on, such as that of a container network. It has no passwords: anyone who can connect
-        can act as anyone.
-        secrets: bot_token, app_token, signing_secret, or verification_token, to use instead of random ones.
-        rate_limits: whether Slack's rate limits apply.
-        speed: how much faster than real time rate limits and file checks run.
-        files_ready_after: how long checking a file takes, in seconds at that speed.
-        Raises OSError if it can't listen there, ValueError for an unreadable manifest.
+        manifest: the app's manifest, a file or a mapping. state: a file that preserves messages, people, tokens, and
+        other state across restarts. host: the address to serve on, such as that of a container network. The workspace
+        has no passwords, so anyone who can connect can act as anyone. secrets: bot_token, app_token, signing_secret, or
+        verification_token, to use instead of random ones. rate_limits: whether Slack's rate limits apply. speed: how
+        many times faster than real time rate limits and file checks run. files_ready_after: how long checking a file
+        takes, in seconds at that speed. Raises OSError if it can't read the manifest or listen at the address, and
+        ValueError for an invalid manifest.
         """
         loaded_manifest = manifests.load(manifest)
         listening_socket = server.listen(port, host)

@@ -54,7 +54,7 @@ class Manifest:
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
-    """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
+    """Read a manifest from a YAML or JSON file, or from a mapping. Raises OSError or ValueError."""
     data = source if isinstance(source, Mapping) else _read_file(Path(source))
     try:
         return _parse(data)

@@ -27,7 +27,7 @@ class Installation:
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """The person who acted. A stranger's team_id differs from that of the installation."""
+    """The person who acted. A stranger's team_id differs from the installation's."""
 
     id: str
     name: str
@@ -85,7 +85,8 @@ def block_actions(  # noqa: PLR0913 - all parts of the payload, keyword-only
 ) -> JSON:
     """Return the payload of a click or choice.
 
-    In a message, it has place, message, state, and response_url; in a view, it has view.
+    For a click in a message, pass place, message (unless it's ephemeral), state, and response_url; in a view, pass
+    view.
     """
     payload = _interaction_payload("block_actions", actor, origin)
     payload |= {"container": container, "trigger_id": trigger_id}
@@ -119,7 +120,7 @@ def block_suggestion(
     message: JSON | None = None,
     view: JSON | None = None,
 ) -> JSON:
-    """Return the payload of typing in a menu with external options; query has block_id, action_id, value."""
+    """Return the payload of typing into a menu with external options; query has block_id, action_id, and value."""
     payload = _interaction_payload("block_suggestion", actor, origin) | {"container": container} | query
     surface = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
     return payload | {name: value for name, value in surface.items() if value is not None}
@@ -160,9 +161,9 @@ def message_shortcut(
 def home_view(
     blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Installation = Installation(), **fields: Any
 ) -> JSON:
-    """Return a published Home tab as in payloads.
+    """Return a published Home tab as it appears in payloads.
 
-    fields: more fields with Slack's names, such as private_metadata or hash.
+    fields: more fields, with Slack's names, such as private_metadata or hash.
     """
     view: JSON = {
         "id": view_id,
@@ -195,17 +196,14 @@ def view_submission(
 
 
 def view_closed(view: JSON, *, actor: Actor, origin: Installation = Installation(), is_cleared: bool = False) -> JSON:
-    """Return the payload of a modal that was closed without submitting."""
+    """Return the payload of a modal that was closed without being submitted."""
     return _interaction_payload("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
 
 
 def event_callback(
     event: JSON, *, event_id: str, event_time: int, origin: Installation = Installation(), is_shared: bool = False
 ) -> JSON:
-    """Return an event in the outer envelope of the Events API.
-
-    is_shared: whether strangers are in the conversation.
-    """
+    """Return an event in the Events API's outer envelope. is_shared: whether strangers are in the conversation."""
     enterprise_id = origin.enterprise["id"] if origin.enterprise else None
     return {
         "token": origin.token,
@@ -250,7 +248,7 @@ def app_home_opened(
 
 
 def container_of(message: JSON, channel_id: str, *, is_ephemeral: bool = False) -> JSON:
-    """Return the container for the block_actions of a message."""
+    """Return the container for block_actions in a message."""
     container = {
         "type": "message",
         "message_ts": message["ts"],
@@ -270,7 +268,7 @@ def button_action(button: JSON, block_id: str, action_ts: str) -> JSON:
 
 
 def as_http_body(payload: JSON) -> tuple[bytes, str]:
-    """Return the body and the content type of a payload for HTTP."""
+    """Return a payload's HTTP body and content type."""
     if payload.get("type") == "event_callback":
         return json.dumps(payload).encode(), "application/json"
     form = payload if "command" in payload else {"payload": json.dumps(payload)}
@@ -302,6 +300,6 @@ def _interaction_payload(kind: str, actor: Actor, origin: Installation) -> JSON:
 
 
 def organization(origin: Installation) -> JSON:
-    """Return a workspace's Enterprise Grid fields, or {} without a Grid."""
+    """Return a workspace's Enterprise Grid fields, or {} if it isn't in a Grid."""
     grid = origin.enterprise
     return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

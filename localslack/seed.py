@@ -12,8 +12,8 @@ BOT = "bot"
 class PersonSeed:
     """A person.
 
-    team_id: the person's workspace; None means this one. People from another one are strangers, unless the teams in
-    their enterprise_user (Slack's object for people in an Enterprise Grid) include this one.
+    team_id: the person's workspace; None means this one. People from another workspace are strangers, unless the teams
+    in their enterprise_user (Slack's object for people in an Enterprise Grid) include this one.
     """
 
     id: str
@@ -34,8 +34,8 @@ class PersonSeed:
 class ChannelSeed:
     """A channel.
 
-    members: names or IDs, with "bot" for the app; None means everyone and the app. posting: who can post, "everyone"
-    or "admins".
+    members: names or IDs, with "bot" for the app; None means the app and all accounts that aren't deleted. posting: who
+    can post, "everyone" or "admins".
     """
 
     id: str

@@ -1,7 +1,7 @@
 """The installed package: the programs (`__main__`), and what plugins import (`plugins`, `contracts`).
 
-A wheel has Registrar's own packages in the folder `app` here, because their names, such as `bot`, are too common for
-site-packages. Importing `registrar` makes them importable. In a checkout, they're next to this folder.
+In a wheel, Registrar's own packages are in this folder's subfolder `app`, because their names, such as `bot`, are too
+common for site-packages. Importing `registrar` makes them importable. In a checkout, they're next to this folder.
 """
 
 import sys

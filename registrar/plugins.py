@@ -1,7 +1,7 @@
-"""Everything that a plugin imports: a registry adapter or a metric source.
+"""Everything that a plugin (a registry adapter or a metric source) imports.
 
-docs/how-to/write-a-registry-adapter.md and docs/how-to/write-a-source.md show how to write one.
-Names in `__all__` aren't renamed or removed without a deprecation period. All other modules can change at any time.
+docs/how-to/write-a-registry-adapter.md and docs/how-to/write-a-source.md show how to write one. Names in `__all__`
+aren't renamed or removed without a deprecation period. All other modules can change at any time.
 """
 
 from bot.domain.core.errors import (

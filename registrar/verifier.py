@@ -3,9 +3,9 @@
     verifier = Verifier(keys=["registrar.pub"], source="https://registrar.example.com", token="…")
     verifier.check("downloaded/churn", model="churn", version=4)  # raises NotVerified
 
-You can copy this file into your program: it needs Python 3.11 and `cryptography`, nothing else. Keys are never taken
-from Registrar's answers or from a bundle: copy the .pub files from Registrar's folder of keys yourself. Only bytes that
-one of these keys signed can lead to an approval. What isn't signed can only lead to a refusal.
+You can copy this file into your program, because it needs only Python 3.11 or later and `cryptography`. Keys are never
+taken from Registrar's responses or from a bundle; copy the .pub files from Registrar's folder of keys yourself. Only
+data signed with one of these keys can make a check pass; unsigned data can only make it fail.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ Files = Mapping[str, tuple[int, str]]  # the size in bytes and the SHA-256 in he
 
 
 class NotVerified(Exception):
-    """The files aren't verified: don't load them. `code` is a key of REASONS; the message is its sentence."""
+    """The files aren't verified, so don't load them. `code` is a key in REASONS; the message is its sentence."""
 
     def __init__(self, code: str, **values: object) -> None:
         self.code = code
@@ -98,7 +98,7 @@ class NotVerified(Exception):
 class Verified:
     """What was verified: the passport's signed predicate, the approved files, and the bundle that was checked.
 
-    `warning` is a sentence if the status list expired no longer ago than the grace period; otherwise it's empty.
+    `warning` is a sentence if the status list has expired but is still within the grace period; otherwise, it's empty.
     """
 
     passport: Mapping[str, Any]
@@ -108,10 +108,11 @@ class Verified:
 
 
 class Verifier:
-    """Checks files against a passport. Raises NotVerified for an unusable key.
+    """Checks files against a passport. Raises NotVerified if there's no key, or if one is unusable.
 
-    `keys` are the paths of trusted public keys. `source` is Registrar's URL, the path of a bundle, or a bundle; `token`
-    is a client's, for a URL. An expired status list is accepted for `grace` longer: for what's already running.
+    `keys` are the paths of trusted public keys. `source` is Registrar's URL, a bundle's path, or a bundle; for a URL,
+    `token` is a client's token. `grace` is how long an expired status list is still accepted; use it only for what's
+    already running.
     """
 
     def __init__(
@@ -131,7 +132,8 @@ class Verifier:
     ) -> Verified:
         """Verify the files in a folder; return what was verified. Raises NotVerified.
 
-        `version` None: the version that the bundle is for, or that Registrar lists as valid in the stage.
+        If `version` is None, it's the version that the bundle is for, or the one that Registrar lists as valid in the
+        stage.
         """
         verified = self.check_passport(model=model, version=version, stage=stage)
         compare(verified, hash_folder(folder))
@@ -140,9 +142,10 @@ class Verifier:
     def check_passport(
         self, *, model: str, version: int | None = None, stage: str = "Production", run: str = "", created: str = ""
     ) -> Verified:
-        """Verify everything except the files, which `compare` does. Raises NotVerified.
+        """Verify everything except the files, which `compare` checks. Raises NotVerified.
 
-        `run` and `created` are the version's in MLflow, if known: a version that was created again has others.
+        `run` and `created` are the version's run ID and creation time in MLflow, if known; they differ if the version
+        was deleted and created again.
         """
         bundle = self._read_bundle(model, version, stage)
         with _strict("bundle"):
@@ -164,7 +167,7 @@ class Verifier:
         return Verified(passport, files, bundle, self._check_status(bundle["status"], passport))
 
     def _check_status(self, envelope: Any, passport: Mapping[str, Any]) -> str:
-        """Check that the status list says the passport is valid; return the warning, if there's one."""
+        """Check that the status list says the passport is valid; return the warning, or an empty string."""
         with _strict("status list"):
             listed, now = self._open_status(envelope), datetime.now(UTC)
             issued, expires = _time(listed["issued"]), _time(listed["expires"])
@@ -185,7 +188,7 @@ class Verifier:
         return listed
 
     def _open(self, envelope: Any, payload_type: str, what: str) -> dict[str, Any]:
-        """Return the payload of a DSSE envelope that has exactly one signature, by a trusted key."""
+        """Return the payload of a DSSE envelope that has exactly one signature, made with a trusted key."""
         [signature] = envelope["signatures"]
         payload, seal = base64.b64decode(envelope["payload"]), base64.b64decode(signature["sig"])
         ours = {"keyid": signature["keyid"], "sig": base64.b64encode(seal).decode()}
@@ -226,7 +229,7 @@ class Verifier:
         raise NotVerified("none_approved", **wanted)
 
     def _get(self, path: str, about: Mapping[str, object]) -> Any:
-        """Return Registrar's answer, within the time limit even if a server sends one byte of a header a second."""
+        """Return Registrar's response, within the time limit even if a server sends a header one byte per second."""
         url, answer = f"{str(self._source).rstrip('/')}/v1/passports/{path}", Future[tuple[int, bytes]]()
         Thread(target=self._ask, args=(url, answer), name="ask Registrar", daemon=True).start()
         try:
@@ -244,7 +247,10 @@ class Verifier:
         return said
 
     def _ask(self, url: str, into: Future[tuple[int, bytes]]) -> None:
-        """Put an answer's status and body into a future. Follows no redirect, which could lead the token elsewhere."""
+        """Put a response's status and body, or the exception, into a future.
+
+        Redirects aren't followed, because they could send the token elsewhere.
+        """
         ends, body = time.monotonic() + TIMEOUT, bytearray()
         try:
             request = Request(url, headers={"Authorization": f"Bearer {self._token}"})  # noqa: S310 - it's HTTP
@@ -257,7 +263,7 @@ class Verifier:
 
 
 class _EveryAnswer(HTTPErrorProcessor):
-    """Returns every answer as it is, also a redirect."""
+    """Returns every response as it is, including redirects."""
 
     def http_response(self, request: Request, response: Any) -> Any:
         return response
@@ -292,9 +298,9 @@ def hash_folder(folder: str | Path) -> Files:
 
 @contextmanager
 def _open_folder(folder: str | Path, inside: str) -> Iterator[int | Path]:
-    """Yield a folder's descriptor, so that nothing in it is read from elsewhere if it's replaced by a link meanwhile.
+    """Yield a folder's descriptor, so that replacing the folder with a link can't redirect reads elsewhere.
 
-    Windows has no descriptors of folders, so the path is yielded there.
+    Windows has no folder descriptors, so the path is yielded there.
     """
     if os.scandir not in os.supports_fd:
         yield Path(folder, inside)
@@ -310,13 +316,13 @@ def _open_folder(folder: str | Path, inside: str) -> Iterator[int | Path]:
 
 
 def _open_inside(place: int | Path, name: str) -> int:
-    """Open a file or folder in `place`. Links aren't followed, and pipes aren't waited for."""
+    """Open a file or folder in `place` without following links or waiting for pipes; return its descriptor."""
     flags = (getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     return os.open(name, os.O_RDONLY | sum(flags), dir_fd=place if isinstance(place, int) else None)
 
 
 def _check_path(path: str) -> str:
-    """Return a file's path within its folder. Raises NotVerified if another system reads it differently."""
+    """Return a file's path within its folder. Raises NotVerified if another system could read it differently."""
     if {"", ".", ".."} & set(path.split("/")) or re.search(r"[\\\0\ud800-\udfff]", path):
         raise NotVerified("unsafe_path", path=path)
     return path
@@ -335,7 +341,7 @@ def manifest_digest(files: Files) -> str:
 
 
 def compare(verified: Verified, files: Files) -> None:
-    """Compare files with the approved ones. Raises NotVerified, which names the first one that differs."""
+    """Compare files with the approved ones. Raises NotVerified, naming the first path that differs."""
     if manifest_digest(files) != verified.passport["manifest"]["sha256"]:
         approved = verified.files
         paths = sorted(path for path in {*approved, *files} if approved.get(path) != files.get(path)) or [""]
@@ -345,7 +351,7 @@ def compare(verified: Verified, files: Files) -> None:
 
 
 def _approved_files(manifest: Any, statement: dict[str, Any]) -> Files:
-    """Return the files in a bundle's manifest. It isn't signed, but it must have the digest in the passport."""
+    """Return the files in a bundle's manifest. It isn't signed, but its digest must match the passport's."""
     with _strict("manifest"):
         files = {each["name"]: (each["size"], each["digest"]) for each in manifest["predicate"]["resources"]}
         ours = statement | {"predicateType": MANIFEST, "predicate": _predicate(files)}
@@ -359,7 +365,7 @@ def _approved_files(manifest: Any, statement: dict[str, Any]) -> Files:
 
 @contextmanager
 def _strict(what: str) -> Iterator[None]:
-    """Raise NotVerified if a document isn't as it should be."""
+    """Raise NotVerified (`malformed`) if the block can't read a document; `what` names the document."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):

@@ -57,7 +57,7 @@ class UpwardImport(Exception):
 
 
 def modules() -> dict[str, Path]:
-    """Return the files of bot/ and handlers/ by module name, without the database's migrations."""
+    """Return the files in bot/ and handlers/ by module name, except for database migrations."""
     found = {}
     for path in sorted([*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -73,7 +73,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def layer_of(module: str) -> str:
-    """Return the layer of a module; the modules directly in bot/ are layers of their own."""
+    """Return a module's layer; each module directly in bot/ is its own layer."""
     return "handlers" if module.startswith("handlers") else ".".join(module.split(".")[:2])
 
 
@@ -102,13 +102,13 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def packages(layer: str) -> list[str]:
-    """Return the packages in a layer: the shared ones in their order, then the layer's own by name."""
+    """Return the packages in a layer: first those in `PACKAGE_ORDER`, in that order, then the others by name."""
     folders = {path.parent.name for path in (ROOT / layer.replace(".", "/")).glob("*/__init__.py")}
     return [name for name in PACKAGE_ORDER if name in folders] + sorted(folders - set(PACKAGE_ORDER))
 
 
 def layer_table() -> str:
-    """Return one table of the layers, top to bottom, and of the packages inside them, in their order."""
+    """Return one table of the layers, top to bottom, and then of the packages in them, in `PACKAGE_ORDER`."""
     imports = layer_imports()
     rows = ["| layer, top to bottom | what it's for | imports |", "|---|---|---|"]
     for layer, purpose in LAYERS.items():
@@ -124,7 +124,7 @@ def layer_table() -> str:
 
 
 def short_name(layer: str) -> str:
-    """Return a layer's name inside bot/."""
+    """Return a layer's name without the prefix `bot.`."""
     return layer.removeprefix("bot.")
 
 
@@ -158,7 +158,7 @@ class Box(NamedTuple):
 
 
 def picture() -> str:
-    """Return docs/pictures/architecture.svg: a box for each layer with its packages; imports go down."""
+    """Return docs/pictures/architecture.svg: a box for each layer, with its packages; imports point down."""
     imports = layer_imports()
     parts: list[str] = []
     y = MARGIN
@@ -197,7 +197,7 @@ def _layer_box(layer: str, imported: set[str], top: int) -> Box:
 
 
 def _chips(names: Iterable[str], left: int, top: int, room: int) -> tuple[list[str], int]:
-    """Draw names side by side, on several lines if needed; return them with the bottom position."""
+    """Draw names side by side, wrapping as needed; return their SVG parts and the y position of their bottom."""
     parts, x, y = [], left, top
     for name in names:
         width = round(text_width(name)) + 20

@@ -26,7 +26,7 @@ LIMIT = 120.0  # seconds for one lock; it usually takes about eight
 
 @dataclass(frozen=True)
 class Found:
-    """A known vulnerability of a package. `names` are its ID and its aliases."""
+    """A known vulnerability in a package. `names` are its ID and its aliases."""
 
     package: str
     version: str
@@ -34,7 +34,7 @@ class Found:
     fixes: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the vulnerability as one line."""
         mend = f"fixed in {', '.join(self.fixes)}" if self.fixes else "no fix yet"
         return f"{self.package} {self.version}: {self.names[0]} ({mend})"
 
@@ -60,12 +60,12 @@ def findings(report: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def was_asked(report: Mapping[str, Any]) -> bool:
-    """Return whether there was data: pip-audit also reports "no known vulnerabilities" if it has no data."""
+    """Return whether the report has data; pip-audit also reports "no known vulnerabilities" if it has none."""
     return any("skip_reason" not in one for one in report["dependencies"])
 
 
 def unknown(report: Mapping[str, Any]) -> list[str]:
-    """Return the packages without data."""
+    """Return the names of the packages that have no data."""
     return [one["name"] for one in report["dependencies"] if "skip_reason" in one]
 
 
@@ -86,7 +86,7 @@ def judge(found: Iterable[Found], allowed: Mapping[str, str]) -> tuple[list[str]
 
 
 def ask(lock: str, program: Sequence[str]) -> dict[str, Any] | None:
-    """Return pip-audit's report on a lock, or None if there's none."""
+    """Return pip-audit's report on a lock, or None if it failed, took too long, or had no data."""
     words = [
         *program,
         "--requirement",

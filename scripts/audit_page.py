@@ -1,4 +1,4 @@
-"""The generated page of audit events, with an example that anyone can verify."""
+"""The generated page about audit events, with an example that anyone can verify."""
 
 from __future__ import annotations
 

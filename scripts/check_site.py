@@ -40,9 +40,9 @@ class Page(HTMLParser):
 
 
 def problems(site: Path, base: str = "/") -> Iterator[str]:
-    """Yield a line for each link that leads nowhere, and for each file that's loaded from another site.
+    """Yield a line for each broken link, and for each file that's loaded from another site.
 
-    `base`: the path of the published site, which the page for missing pages uses.
+    `base`: the path of the published site, which the links on its 404 page start with.
     """
     pages = {path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     for name, page in sorted(pages.items()):
@@ -63,7 +63,7 @@ def _exists(site: Path, pages: dict[str, Page], name: str, base: str, url: str) 
 
 
 def main(site: Path) -> int:
-    """Print the problems; return 1 if there are any, or no pages."""
+    """Print the problems; return 1 if there are any or if there are no pages, and 0 otherwise."""
     config = tomllib.loads((site.parent / "zensical.toml").read_text(encoding="utf-8"))
     found = list(problems(site, urlsplit(config["project"]["site_url"]).path))
     count = sum(1 for _ in site.rglob("*.html"))

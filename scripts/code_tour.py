@@ -1,8 +1,8 @@
 """The stops of the code tour in docs/reference/code-tour.md, and its text.
 
-Each stop is a function, identified by the shortest unique end of its qualified name in bot/ and handlers/,
-or in the in-memory registry of the tests.
-tests/journeys/docs/test_code_tour.py runs the tours, and fails if the stops aren't called in this order.
+Each stop is a function, identified by an ending of its qualified name that's unique in bot/, handlers/, and the tests'
+in-memory registry. tests/journeys/docs/test_code_tour.py runs the tours, and fails if the stops aren't called in this
+order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scripts.markdown import ROOT, SOURCE
 
 
 class Stop(NamedTuple):
-    """A function on the tour. `shown` is the one on the page, if the tests run another implementation of the port."""
+    """A function on the tour. `shown` is the one to list if the tests run a different implementation of its port."""
 
     name: str
     shown: str = ""
@@ -159,12 +159,12 @@ TOURS = {
 
 
 class WrongStop(Exception):
-    """A stop matches no function, several functions, or one that isn't called in this order."""
+    """A stop matches no function, several functions, or one without a docstring or not called in this order."""
 
 
 @cache
 def definitions() -> dict[str, Place]:
-    """Return every function in bot/, handlers/, and the in-memory registry by its qualified name."""
+    """Return every function in bot/, handlers/, and the tests' in-memory registry, by qualified name."""
     files = modules() | {"tests.support.registry.memory": ROOT / "tests/support/registry/memory.py"}
     return {
         place.name: place for module, path in files.items() for place in _definitions_in(parsed(path), path, module)
@@ -181,7 +181,10 @@ def _definitions_in(parent: ast.Module | ast.ClassDef, path: Path, prefix: str) 
 
 
 def find_place(name: str) -> Place:
-    """Return the function whose qualified name ends with this. Raises WrongStop unless there's exactly one."""
+    """Return the function whose qualified name ends with `name`.
+
+    Raises WrongStop unless there's exactly one, and it has a docstring.
+    """
     found = _ending_with(name)
     if len(found) != 1:
         names = [place.name for place in found or _ending_with(name.rpartition(".")[2])]

@@ -1,4 +1,4 @@
-"""The generated pages of the commands, in Slack and at the terminal, and the terminal's own list of them."""
+"""The generated pages about commands in Slack and at the terminal, and the terminal's own list of commands."""
 
 from __future__ import annotations
 
@@ -145,7 +145,10 @@ With `--json`, `code` is `verified` or one of these. `NotVerified.code` in
 
 
 def index() -> str:
-    """Return the output of `registrar` without arguments. A stored file is faster than loading the definitions."""
+    """Return the output of `registrar` without arguments.
+
+    It's stored in a file, because reading a file is faster than loading the command definitions.
+    """
     sections = {
         "Set up": SET_UP,
         "Run": RUN,
@@ -174,7 +177,10 @@ def index() -> str:
 
 
 def _index_rows(commands: Sequence[type[Command]]) -> dict[str, str]:
-    """Return a group's commands at the terminal, where some are groups of subcommands, with their summaries."""
+    """Return a group's terminal commands with their summaries.
+
+    The subcommands of a command in `COMMAND_GROUPS` share one row.
+    """
     rows: dict[str, str] = {}
     for word in dict.fromkeys(verb.verb.partition(" ")[0] for verb in commands):
         named = {name: verb.summary for name, verb in terminal.TERMINAL_COMMANDS.items() if name.split()[0] == word}

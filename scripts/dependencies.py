@@ -1,8 +1,8 @@
 """Measure the direct dependencies and update the numbers in docs/reference/dependencies.md.
 
-Run it with a Python that has the base, every extra, no other packages, and their bytecode. Rows of packages that aren't
-installed stay as they are. The reasons in the table are written by hand. Release dates come from uv, if it's on the
-PATH.
+Run it with a Python that has the base dependencies, every extra, their bytecode, and no other packages. Rows for
+packages that aren't installed stay as they are. The reasons in the table are written by hand. Release dates come from
+uv, if it's on the PATH.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def normalized(name: str) -> str:
 
 
 def direct_dependencies() -> dict[str, list[str]]:
-    """Return the requirements in pyproject.toml, by extra; the base is ''. References to own extras are left out."""
+    """Return the requirements in pyproject.toml by extra, where '' is the base.
+
+    References to the project's own extras are left out.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = {"": project["dependencies"], **project["optional-dependencies"]}
     own = project["name"]
@@ -56,7 +59,7 @@ def _find(name: str) -> Distribution | None:
 
 
 def closure(requirements: Iterable[str]) -> set[str]:
-    """Return the installed packages that these need, with themselves."""
+    """Return the installed packages that these requirements name, and all that those need."""
     found: set[str] = set()
     todo = list(requirements)
     seen = set()
@@ -76,7 +79,7 @@ def closure(requirements: Iterable[str]) -> set[str]:
 
 
 def megabytes(names: Iterable[str]) -> float:
-    """Return the size of the packages' files, without compiled bytecode."""
+    """Return the total size of the packages' files in megabytes, without compiled bytecode."""
     return sum(_bytes(name) for name in names) / 1e6
 
 
@@ -88,7 +91,7 @@ def _bytes(name: str) -> int:
 
 
 def import_milliseconds(name: str) -> float:
-    """Return the median CPU time of importing the package in a new process, without Python's own start."""
+    """Return the median CPU time in milliseconds to import a package in a new process, without Python's startup."""
     modules = sorted(module for module, owners in packages_distributions().items() if name in map(normalized, owners))
     module = next((one for one in (name.replace("-", "_"), *modules) if one in modules and one.isidentifier()), None)
     if module is None:
@@ -102,7 +105,7 @@ def import_milliseconds(name: str) -> float:
 
 
 def license_of(name: str) -> str:
-    """Return the license's name from the package's metadata."""
+    """Return the license's name from the package's metadata, or else from its license file."""
     package = _find(name)
     assert package
     about = package.metadata.json
@@ -120,7 +123,7 @@ def _title_of_license(package: Distribution) -> str:
 
 
 def release_dates(names: Iterable[str]) -> dict[str, str]:
-    """Return when the installed versions were released; nothing without uv."""
+    """Return the month when each installed version was released, such as 2026-01; an empty dict without uv."""
     if not (uv := shutil.which("uv")):
         return {}
     pins = [f"{name}=={package.version}" for name in names if (package := _find(name))]
@@ -139,7 +142,7 @@ def release_dates(names: Iterable[str]) -> dict[str, str]:
 
 
 def measured_rows() -> Iterator[tuple[str, str]]:
-    """Yield each installed direct dependency and its cells."""
+    """Yield the name of each installed direct dependency, and its table cells as one string."""
     groups = direct_dependencies()
     dates = release_dates({name_of(line) for lines in groups.values() for line in lines})
     for extra, lines in groups.items():

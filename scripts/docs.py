@@ -250,7 +250,7 @@ def stale() -> Iterator[tuple[Path, str]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the pages, or list those that are out of date; return the exit code."""
+    """Write the outdated pages or, with `--check`, list them; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is out of date")
     only_checks: Any = parser.parse_args(argv).check

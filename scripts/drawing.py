@@ -1,4 +1,4 @@
-"""The look of the pictures that are drawn from the code: SVG that's readable on a phone, and in light and dark mode.
+"""The look of the pictures generated from the code: SVG that's readable on a phone, and in light and dark mode.
 
 A picture has its own background, so it's readable on any page.
 """
@@ -25,7 +25,7 @@ STYLE = """
 
 
 def svg(parts: Iterable[str], height: int, label: str) -> str:
-    """Return a picture; the label says what it shows."""
+    """Return a picture as SVG; `label` says what it shows."""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
@@ -44,13 +44,13 @@ def text(x: int, y: int, size: int, words: str, more: str = "") -> str:
 
 
 def box(left: int, top: int, width: int, height: int, kind: str = "layer") -> str:
-    """Return a box with round corners."""
+    """Return a box with rounded corners."""
     radius = 5 if kind == "chip" else 8
     return f'<rect class="{kind}" x="{left}" y="{top}" width="{width}" height="{height}" rx="{radius}"/>'
 
 
 def wrapped(words: Iterable[str], room: int) -> Iterator[str]:
-    """Yield lines of text that are at most this wide."""
+    """Yield the words as lines that are at most `room` wide, unless a single word is wider."""
     line = ""
     for word in words:
         longer = f"{line} {word}" if line else word
@@ -62,5 +62,5 @@ def wrapped(words: Iterable[str], room: int) -> Iterator[str]:
 
 
 def text_width(words: str) -> float:
-    """Return about how wide a text is."""
+    """Return a text's approximate width at the font size `TEXT`."""
     return len(words) * TEXT * CHARACTER

@@ -1,4 +1,4 @@
-"""The generated page of evidence reports: controls, kinds of exceptions, and the keys of the JSON."""
+"""The generated page about evidence reports: controls, kinds of exceptions, and the keys of the JSON."""
 
 from __future__ import annotations
 

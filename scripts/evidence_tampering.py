@@ -1,4 +1,4 @@
-"""Alters a ledger as someone who can write to its database could. For scripts/evidence_year.py."""
+"""Alter a ledger as someone with write access to its database could. For scripts/evidence_year.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS_CUT_OFF = 3
 
 
 def tamper_with_row(url: str, kind: str, transition: str) -> None:
-    """Delete a transition's row, change its version, or add another row like it."""
+    """Delete a transition's row, change its version, or add a copy of the row, depending on `kind`."""
     with open_for_tampering(url) as connection:
         if kind == "event_without_transition":
             connection.execute(sa.delete(transitions).where(transitions.c.id == transition))
@@ -35,9 +35,9 @@ def tamper_with_row(url: str, kind: str, transition: str) -> None:
 
 
 def tamper_with_log(url: str, kind: str, at: datetime, used: set[int]) -> None:
-    """Edit or delete an event near a time, rewrite the log from there on, or cut off its end.
+    """Edit or delete an event at or after a time, rewrite the log from there on, or cut off the log's end.
 
-    `used`: the numbers of events that were altered before; neither they nor those next to them are altered again.
+    `used`: the numbers of events that were altered before; neither they nor the events next to them are altered again.
     """
     with open_for_tampering(url) as connection:
         quiet = sa.select(audit_events).where(audit_events.c.tag.in_(QUIET), audit_events.c.at >= at)
@@ -59,7 +59,7 @@ def tamper_with_log(url: str, kind: str, at: datetime, used: set[int]) -> None:
 
 
 def _rewrite(connection: sa.Connection, first: int) -> None:
-    """Compute the hashes from an event on again, so that only an anchor shows the edit."""
+    """Recompute the hashes from an event on, so that only an anchor shows the edit."""
     rows = connection.execute(sa.select(audit_events).where(audit_events.c.number >= first).order_by("number"))
     previous, changed = None, []
     for row in rows.mappings():
@@ -74,7 +74,7 @@ def _rewrite(connection: sa.Connection, first: int) -> None:
 
 @contextmanager
 def open_for_tampering(url: str) -> Iterator[sa.Connection]:
-    """Open the database without the triggers that keep the audit log from being altered."""
+    """Open the database without the triggers that protect the audit log from changes."""
     engine = sa.create_engine(parse_url(url), poolclass=sa.NullPool)
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":

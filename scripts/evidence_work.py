@@ -28,7 +28,7 @@ ADMIN, OUTSIDER = Person("T1", "U0ADA"), Person("T1", "U9ZED")
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a promotion goes; everything that isn't the default is a violation, or marks the transition."""
+    """How a promotion goes. Values other than the defaults are for violations, or mark the transition."""
 
     requester: Actor | None = None
     voters: tuple[str, ...] | None = None
@@ -85,7 +85,7 @@ def promotion(world: World, model: str, course: Course = Course()) -> Flow:
 
 
 def ended_request(world: World, model: str) -> Flow:
-    """Request a promotion that ends in another way."""
+    """Request a promotion that's rejected, expires, is canceled, or becomes outdated."""
     request = world.open(model, world.chance.choice(REQUESTERS))
     yield world.now + world.chance.randrange(5, 300) * MINUTE
     state, tag = world.chance.choice(
@@ -104,7 +104,7 @@ def ended_request(world: World, model: str) -> Flow:
 
 
 def rollback(world: World, model: str, *, by: Actor | None = None, forced: bool = False) -> Flow:
-    """Roll back to the version before."""
+    """Roll back to the previous version; if there isn't one, promote two versions first."""
     earlier = [version for version in world.history[model] if version != world.holder(model)]
     if not earlier:
         yield from promotion(world, model)
@@ -133,7 +133,7 @@ def rollback(world: World, model: str, *, by: Actor | None = None, forced: bool 
 
 
 def automatic_rollback(world: World, model: str) -> Flow:
-    """A monitor fails and rolls back; someone acknowledges the incident, which ends."""
+    """Roll back because a monitor fails; someone acknowledges the incident, and then it's resolved."""
     if len(set(world.history[model])) < 2:
         return
     incident = Incident(
@@ -174,7 +174,10 @@ def freeze(world: World, model: str) -> Flow:
 
 
 def break_glass(world: World, model: str, *, review_after: timedelta | None = DAY, by: Person | None = None) -> Flow:
-    """Promote without approvals; someone else reviews it after this time, or nobody does."""
+    """Promote by breaking glass, with a review after `review_after`, or without one if that's None.
+
+    `by`: the reviewer; by default, an admin other than the requester.
+    """
     request = world.open(model, ADMIN, breaks_glass=True, review_due=world.now + 3 * DAY)
     transition = world.approve(request, ADMIN)
     yield world.now + MINUTE
@@ -208,7 +211,7 @@ FLOWS: dict[Callable[..., Flow], int] = {
 
 
 def marked_promotion(at: datetime) -> Callable[[World, str], Flow]:
-    """Return a promotion as usual whose transition is remembered: someone alters its row later."""
+    """Return an ordinary promotion whose transition is marked, so that its row can be altered later."""
     return lambda world, model: promotion(world, model, Course(mark=at))
 
 
@@ -216,7 +219,7 @@ def marked_promotion(at: datetime) -> Callable[[World, str], Flow]:
 
 
 def outside(world: World, model: str) -> Flow:
-    """Change Production in the registry; the poll finds it."""
+    """Change Production in the registry, outside Registrar; the poll finds the change."""
     world.observe(model)
     facts = {"lines": ["v2 moved."], "mend": None, "production_alias": {"before": None, "after": world.holder(model)}}
     world.audit(EventTag.DRIFT_FOUND, POLL_ACTOR, f"notice-{next(world.ids)}", model, evidence=facts)
@@ -224,7 +227,7 @@ def outside(world: World, model: str) -> Flow:
 
 
 def alias_outside(world: World, model: str) -> Flow:
-    """Move the alias in the registry."""
+    """Move the alias in the registry, outside Registrar."""
     facts = {"lines": ["@champion moved."], "mend": None, "production_alias": {"before": None, "after": 998}}
     world.audit(EventTag.DRIFT_FOUND, Automation("registry-poll"), f"notice-{next(world.ids)}", model, evidence=facts)
     yield world.now + MINUTE
@@ -238,7 +241,7 @@ def changed_files(world: World, model: str) -> Flow:
 
 
 def self_approval(world: World, model: str) -> Flow:
-    """Approve one's own request: in Slack, at the terminal, by starting the CI job, or as the reviewer."""
+    """Approve one's own request: in Slack, at the terminal, after starting the CI job, or as break-glass reviewer."""
     bob, run = Person("T1", "U1BOB"), CiRun(repository="acme/ml", run="1", actor="cat-gh", service="github")
     variants: list[Callable[[], Flow]] = [
         lambda: promotion(world, model, Course(requester=bob, voters=("U1BOB", "U4EVE"))),

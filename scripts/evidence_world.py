@@ -1,4 +1,4 @@
-"""The models of a generated year, and how their ledger records what happens. For scripts/evidence_year.py."""
+"""The models in a generated year, and how the ledger records what happens. For scripts/evidence_year.py."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ clients:
 
 @dataclass
 class World:
-    """The models, and what's in Production. `tx` is the transaction of this step, and `now` its time."""
+    """The models and their versions in Production. `tx` is the current step's transaction, and `now` is its time."""
 
     chance: random.Random
     now: datetime
@@ -77,7 +77,7 @@ class World:
     # -- time and turns ------------------------------------------------------------------------------------------------
 
     def when_free(self, model: str, at: datetime, flow: Callable[..., Flow], *, is_optional: bool = False) -> Flow:
-        """Run a flow once nothing else happens to its model; an optional one is skipped if it would have to wait."""
+        """Run a flow when no other flow is using its model; if it's optional and would have to wait, skip it."""
         while model in self.busy:
             if is_optional:
                 return
@@ -88,7 +88,7 @@ class World:
             del self.busy[model]
 
     def begin(self, tx: LedgerTransaction, names: list[str]) -> None:
-        """Load the policy, and read the registry for the first time: every other model is already in Production."""
+        """Load the policy, and read the registry for the first time; about half of the models are in Production."""
         self.tx = tx
         self.load_policy("rev-1", POLICY)
         for model in names:
@@ -100,7 +100,8 @@ class World:
     def read_registry(self, tx: LedgerTransaction, different: dict[str, datetime]) -> None:
         """Record the last reading of the registry, which follows each model's last change.
 
-        `different`: when models got a version in Production that the audit log doesn't explain.
+        `different`: the models that have a version in Production that the audit log doesn't explain, and when they got
+        it.
         """
         for model, history in self.history.items():
             stages = {history[-1]: Stage.PRODUCTION} if history else {}
@@ -109,7 +110,10 @@ class World:
             tx.save_registry_snapshot(RegistrySnapshot(model=model, at=at, stages=stages))
 
     def quiet_day(self, day: datetime) -> Flow:
-        """What happens each day, whatever else does; the audit log is altered there."""
+        """Add the events that happen every day, and load a changed policy on June 15.
+
+        If the plan alters the audit log, it alters these events.
+        """
         self.audit(EventTag.METRICS_REFUSED, Client("ci"), "readings", origin="api", why="Unknown source.")
         if day.day == 15 and day.month == 6:
             self.load_policy("rev-2", POLICY.replace("leads: [", "leads: [U5FAY, "))
@@ -119,7 +123,7 @@ class World:
     # -- records -------------------------------------------------------------------------------------------------------
 
     def audit(self, tag: EventTag, actor: Actor, subject: str, model: str | None = None, **more: Any) -> None:
-        """Add an audit event that happens now."""
+        """Add an audit event at the current time."""
         more.setdefault("origin", "job")
         self.tx.add_audit_event(Event(at=self.now, actor=actor, tag=tag, subject=subject, model=model, **more))
 
@@ -133,7 +137,7 @@ class World:
         self.audit(EventTag.POLICY_LOADED, POLICY_FILE_ACTOR, f"policy:{revision}", after=revision, evidence=evidence)
 
     def holder(self, model: str) -> int | None:
-        """Return the version in Production."""
+        """Return the model's version in Production, or None."""
         return next(reversed(self.history[model]), None)
 
     def open(self, model: str, requester: Actor, *, passes: bool = True, **more: Any) -> Request:
@@ -181,7 +185,7 @@ class World:
         self.record(request, EventTag.VOTED, actor, origin="terminal" if operator else "slack", evidence=evidence)
 
     def approve(self, request: Request, by: Actor) -> Transition:
-        """Approve a request; its transition begins."""
+        """Approve a request and begin its transition; return the transition."""
         approved = request.with_state(RequestState.APPROVED, decided_at=self.now, decided_by=by)
         self.tx.save_request(approved)
         tag = EventTag.BROKE_GLASS if request.breaks_glass else EventTag.APPROVED
@@ -228,7 +232,7 @@ class World:
         self.record(request, tag, by, why=why, before="pending", after=state.value)
 
     def observe(self, model: str, why: str = "") -> None:
-        """Find a version in Production that someone put there in the registry."""
+        """Record that the poll found a version that someone put into Production in the registry."""
         self.versions[model] += 1
         before = self.holder(model)
         transition = Transition(
@@ -253,7 +257,7 @@ class World:
         self.audit(EventTag.TRANSITION_OBSERVED, POLL_ACTOR, transition.id, model, evidence=evidence, **labels)
 
     def pick(self, model: str, at: datetime) -> str:
-        """Return the ID of the transition that was marked."""
+        """Return the ID of the transition that was marked for this model and time."""
         return self.marked[model, at]
 
 

@@ -10,12 +10,13 @@ The plan is a JSON list of objects:
     {"kind": "self_approval", "at": "2026-03-04T10:00:00+00:00", "model": "churn"}
 
 `kind` is a kind of exception (docs/reference/evidence.md), or `cut_off`, which is reported as `chain_fault`. `at` is
-when it begins, in the year. `model` can be omitted; it's ignored for `chain_fault`, `numbering_gap`, `anchor_mismatch`,
-and `cut_off`, which alter the audit log near `at` after it was written. A plan has at most one of the last two.
-`--anchors FILE` writes the anchors that the bot would have written each day; `anchor_mismatch` needs them.
+the time in the year when it begins. `model` can be omitted; it's ignored for `chain_fault`, `numbering_gap`,
+`anchor_mismatch`, and `cut_off`, which alter the audit log near `at` after the whole log has been written. A plan can
+contain at most one of the last two. `--anchors FILE` writes the anchors that the bot would have written each day;
+`anchor_mismatch` needs them.
 
-The year begins on January 1, 2026; `--days` and `--models` make it shorter or longer. The ledger continues for ten days
-after the last violation, so that overdue reviews are overdue.
+The year begins on January 1, 2026. `--days` sets its length, and `--models` sets how many models it has. The ledger
+continues for ten days after the year and its last violation, so that reviews that weren't done are overdue.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _read(entry: dict[str, Any], chance: random.Random, models: int) -> dict[str
 
 
 def _ordinary(chance: random.Random, world: World, names: list[str], days: int) -> Iterator[tuple[datetime, Flow]]:
-    """Yield what people and monitors do on ordinary days."""
+    """Yield what people and monitors do on ordinary days, each with its start time."""
     kinds, weights = zip(*((flow, weight) for flow, weight in FLOWS.items()), strict=True)
     for day, model in itertools.product(range(days), names):
         if chance.random() < 0.7:
@@ -117,12 +118,12 @@ def _planned(world: World, planted: list[dict[str, Any]]) -> Iterator[tuple[date
 
 
 def _quiet_days(world: World, days: range) -> Iterator[tuple[datetime, Flow]]:
-    """Yield what happens each day, whatever else does."""
+    """Yield the flow of everyday events for each day, with its start time."""
     return ((START + day * DAY, world.quiet_day(START + day * DAY)) for day in days)
 
 
 def _run(ledger: SqlLedger, world: World, agenda: list[tuple[datetime, Flow]], anchors: Path | None) -> None:
-    """Run all flows step by step, in the order of time."""
+    """Run all flows step by step, in chronological order."""
     order = itertools.count()
     steps = [(at, next(order), flow) for at, flow in agenda]
     heapq.heapify(steps)

@@ -1,7 +1,7 @@
-"""Writes an SBOM (CycloneDX) of an image: its Python, its Python packages, and its Debian packages.
+"""Write a CycloneDX SBOM for an image: its Python, its Python packages, and its Debian packages.
 
-`scripts/image-sbom` runs it with .tools' Python. Everything is read from the image's file system, not from a lock.
-The same file system always produces the same SBOM.
+`scripts/image-sbom` runs it with .tools' Python. Everything is read from the image's file system, not from a lock. The
+same file system always produces the same SBOM.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WANTED = re.compile("|".join([PYTHON.pattern, WHEEL.pattern, DEBIAN, COPYRIGHT.f
 
 
 def read(stream: BinaryIO) -> dict[str, str]:
-    """Return the files that describe packages, by their paths, from a tar of an image's file system."""
+    """Return the text of the files that describe packages, by path, from a tar of an image's file system."""
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         named = ((member.name.removeprefix("./"), member) for member in tar if member.isfile())
         found = ((name, tar.extractfile(member)) for name, member in named if WANTED.fullmatch(name))
@@ -41,7 +41,7 @@ def read(stream: BinaryIO) -> dict[str, str]:
 
 
 def interpreters(files: dict[str, str]) -> Iterator[Component]:
-    """Yield each Python that isn't a Debian package."""
+    """Yield each Python interpreter that isn't a Debian package."""
     for name, text in files.items():
         if PYTHON.fullmatch(name) and (found := re.search(r'PY_VERSION\s+"(\S+)"', text)):
             version = found[1]
@@ -50,7 +50,7 @@ def interpreters(files: dict[str, str]) -> Iterator[Component]:
 
 
 def wheels(files: dict[str, str]) -> Iterator[Component]:
-    """Yield each Python package, in any environment of the image."""
+    """Yield each Python package in any of the image's environments."""
     for name, text in files.items():
         if WHEEL.fullmatch(name):
             said = email.message_from_string(text)
@@ -60,7 +60,7 @@ def wheels(files: dict[str, str]) -> Iterator[Component]:
 
 
 def declared(said: Message) -> list[str]:
-    """Return the licenses in a Python package's metadata: in the standard's field, or else in the older ones."""
+    """Return the licenses in a Python package's metadata, from the standard field or else from the older ones."""
     if expression := said["License-Expression"]:
         return [expression]
     classified = {one.rpartition(" :: ")[2] for one in said.get_all("Classifier", []) if one.startswith("License :: ")}
@@ -95,7 +95,7 @@ def component(purl: PackageURL, licenses: list[str], cpe: str | None = None) -> 
 
 
 def by_name(text: str) -> License:
-    """Return a license with its SPDX ID or its name: an expression can't be one of several."""
+    """Return a license with its SPDX ID or else its name, because a list of licenses can't contain an expression."""
     try:
         return LicenseFactory().make_with_id(text)
     except InvalidSpdxLicenseException:
@@ -103,7 +103,10 @@ def by_name(text: str) -> License:
 
 
 def sbom(image: str, files: dict[str, str]) -> str:
-    """Return an image's SBOM as JSON. Raises ValueError if it has no packages, or doesn't match CycloneDX's schema."""
+    """Return an image's SBOM as JSON.
+
+    Raises ValueError if the image has no packages, or if the SBOM doesn't match CycloneDX's schema.
+    """
     packages = {str(one.purl): one for one in [*interpreters(files), *wheels(files), *debs(files)]}
     if not packages:
         raise ValueError("This file system has neither Python packages nor Debian packages.")

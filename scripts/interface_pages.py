@@ -38,7 +38,7 @@ with the source *ledger* are read from the ledger at each scrape, and every repl
 
 
 def api(page: str) -> str:
-    """Return docs/reference/api.md: `page`'s text, with the reference from the OpenAPI document between its marks."""
+    """Return docs/reference/api.md: `page` with the reference from the OpenAPI document between its markers."""
     nothing: Any = None
     programs = ApiServices(
         ledger=nothing, policy=nothing, requires_signature=nothing, clock=nothing, registrar=cast(Registrar, object())
@@ -61,12 +61,12 @@ COMMON_FROM = 3  # calls that give an answer for the same reason, for it to be l
 
 
 def _answers(operation: Any) -> list[tuple[str, str]]:
-    """Return the statuses of a call, each with its reason."""
+    """Return a call's response statuses, each with its reason."""
     return [(status, as_sentence(answer["description"])) for status, answer in sorted(operation["responses"].items())]
 
 
 def _operation(path: str, method: str, operation: Any, common: list[tuple[str, str]]) -> str:
-    """Return one call's fields, and its responses except the common ones."""
+    """Return one call as Markdown: its fields, and its responses other than the common ones."""
     parts = [f"**{method.upper()} {path}** {operation['summary']}."]
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]

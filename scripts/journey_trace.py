@@ -1,4 +1,4 @@
-"""Count the files and functions of bot/ and handlers/ that run during a journey: `python -m scripts.journey_trace`.
+"""Count the files and functions in bot/ and handlers/ that run during a journey: `python -m scripts.journey_trace`.
 
 A journey is a promotion (typed, approved, executed) or a monitor's check that ends in a rollback. Code that only
 background jobs run isn't counted, because the scheduler's jobs are removed. `--files` lists each journey's files.
@@ -35,13 +35,13 @@ SETTLE_SECONDS = 1.5  # for work that continues after the last visible effect
 
 @dataclass
 class Trace:
-    """The calls of production code on all threads during a recording."""
+    """The calls to production code on all threads during a recording."""
 
     is_recording: bool = False
     calls: list[tuple[str | None, str, str]] = field(default_factory=list)  # from file, file, function
 
     def __call__(self, frame: FrameType, event: str, _argument: Any) -> None:
-        """Record a call, with the calling production file."""
+        """Record a call to production code, with the production file that it came from."""
         if event != "call" or not self.is_recording:
             return
         file = _production_file(frame)
@@ -54,7 +54,7 @@ class Trace:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Record calls during the block, and shortly after."""
+        """Record calls during the block and shortly afterward."""
         self.is_recording = True
         yield
         time.sleep(SETTLE_SECONDS)
@@ -62,7 +62,7 @@ class Trace:
 
     @property
     def files(self) -> set[str]:
-        """The files that were entered."""
+        """The files whose code ran."""
         return {file for _, file, _ in self.calls}
 
     @property
@@ -82,7 +82,7 @@ def _production_file(frame: FrameType) -> str | None:
 
 
 def promote(trace: Trace, slack: LocalSlack, folder: Path) -> None:
-    """Promote a version: Alice requests it, Bob approves it, and it's in Production."""
+    """Promote a version: Alice requests it, Bob approves it, and it reaches Production."""
     with running_app(slack, folder, MemoryRegistry()) as app:
         app.alice.types(CHANNEL, "/model help")
         time.sleep(1)
@@ -95,7 +95,7 @@ def promote(trace: Trace, slack: LocalSlack, folder: Path) -> None:
 
 
 def roll_back(trace: Trace, slack: LocalSlack, folder: Path) -> None:
-    """Check a monitor for a bad version in Production, which restores the previous version."""
+    """Run a monitor's check on a bad version in Production, which triggers a rollback to the previous version."""
     os.environ["REGISTRAR_CLIENT_SERVE"] = rollbacks.TOKEN
     clock, registry = AdjustableClock(), MemoryRegistry()
     registry.add_model("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
@@ -123,7 +123,7 @@ JOURNEYS = {"promotion": promote, "rollback": roll_back}
 
 
 def without_jobs(build: Any) -> Any:
-    """Return a function that builds the scheduler without its jobs, to count only the journey's own calls."""
+    """Wrap a function that builds the scheduler so that it has no jobs and only the journey's own calls count."""
 
     def quiet(*arguments: Any) -> Any:
         scheduler = build(*arguments)

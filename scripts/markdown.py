@@ -32,7 +32,7 @@ def comments(kind: type[Enum]) -> dict[str, str]:
 
 
 def replace_between(page: str, name: str, made: str) -> str:
-    """Return a page with new text between the marks of this name."""
+    """Return a page with `made` between the markers with this name."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)

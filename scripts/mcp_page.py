@@ -1,4 +1,4 @@
-"""The generated page of the MCP tools."""
+"""The generated page about the MCP tools."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _arguments(schema: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _type(about: Mapping[str, Any]) -> str:
-    """Return a type with its choices or bounds."""
+    """Return an argument's choices if it has them; otherwise, its type with its bounds."""
     if "enum" in about:
         return ", ".join(f"`{choice}`" for choice in about["enum"])
     if about["type"] == "array":

@@ -1,7 +1,7 @@
-"""The page of every sentence that people can see, each with example values, for an editor to read in one sitting.
+"""The pages that list every sentence people can see, with example values, for an editor to read in one sitting.
 
 The sentences are read from the source: the templates of `say`, and every other text of three words or more that isn't a
-docstring. Placeholder values come from the call if they're written there, or else from message_values.toml.
+docstring. A placeholder's value comes from the call if it's written there; otherwise, from message_values.toml.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ _WORD = re.compile(r"[A-Za-z][a-z'’]+")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence in the source. `function` is the innermost one around it; `purpose` is its docstring's first line."""
+    """A sentence in the source.
+
+    `function` is the name of the innermost function or class that contains it; `purpose` is the first line of that
+    one's docstring.
+    """
 
     file: str
     line: int
@@ -68,7 +72,7 @@ class Text:
 
 @cache
 def commands() -> frozenset[str]:
-    """Return every command that a text proposes, with example values: `/model …` or `registrar …`."""
+    """Return every command that a text suggests, with example values: `/model …` or `registrar …`."""
     found = set()
     for path in [*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -84,7 +88,7 @@ def commands() -> frozenset[str]:
 
 @cache
 def texts() -> tuple[Text, ...]:
-    """Return every text of the program that a person can see, in the order of its layers, files, and lines."""
+    """Return every text in the program that a person can see, ordered by layer, file, and line."""
     found: dict[str, list[Text]] = {}
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -95,7 +99,7 @@ def texts() -> tuple[Text, ...]:
 
 
 def message_pages() -> dict[str, str]:
-    """Return the pages of docs/reference/messages/, by name: one for each area, and the index that lists them."""
+    """Return the pages of docs/reference/messages/ by name: one for each area, and the index that lists them."""
     by_area: dict[str, list[Text]] = {}
     for text in texts():
         by_area.setdefault(_area(text.file), []).append(text)
@@ -131,7 +135,7 @@ def _page(area: str, of_area: Sequence[Text]) -> str:
 
 
 def _rows(listed: Sequence[Text]) -> list[list[str]]:
-    """Return each message once, with what its function does, if that has a docstring."""
+    """Return a row for each distinct message, with what its function does, or "" if that has no docstring."""
     rows: dict[str, str] = {}
     for text in listed:
         example = re.sub(r"\s*\n\s*", " ⏎ ", text.example.strip()).replace("<", "\\<").replace("](", "]\\(")
@@ -145,7 +149,7 @@ def _texts_of(name: str, path: Path) -> Iterator[Text]:
 
 
 class _Reader:
-    """Walks a module and remembers which function it is in."""
+    """Walks a module and keeps track of the function that it's in."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -210,16 +214,17 @@ def _alternatives(node: ast.expr) -> list[str]:
 
 
 def _value(found: re.Match[str], node: ast.expr | None) -> str:
-    """Return what to show for a placeholder: what the call says, if that can be read, or the example for its name.
+    """Return what to show for a placeholder: the call's value if it can be read, or the example for its name.
 
-    A placeholder right after punctuation or another one is an addition that is often empty, and is left out.
+    A placeholder right after punctuation or another placeholder is left out, because it's an addition that's often
+    empty.
     """
     is_addition = found.start() > 0 and found.string[found.start() - 1] in "}.,;)"
     return "" if is_addition else _fill(node) or EXAMPLE_VALUES.get(found.group(1), "…")
 
 
 def _fill(node: ast.expr | None) -> str:
-    """Return the text of an expression with example values, and "" if it can't be read from the source."""
+    """Return an expression's text with example values, or "" if it can't be read from the source."""
     match node:
         case ast.Constant(value=str(text)):
             return text
@@ -245,7 +250,7 @@ def _is_glued(part: ast.expr, before: ast.expr | None) -> bool:
 
 
 def _plain(node: ast.Constant | ast.JoinedStr) -> str:
-    """Return only what is written in a text."""
+    """Return a text's literal parts, without the values of its placeholders."""
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
     return "…".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 

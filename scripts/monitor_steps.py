@@ -1,6 +1,6 @@
 """Find all steps of a monitor by calling the functions that compute its next state.
 
-They're called with every kind of check, from every state that these calls lead to.
+They're called with every kind of check, starting from every state that these calls lead to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ _ANOTHER_TERM = ProductionTerm(transition_id="u", version=2, since=NOW)
 
 
 class Check(NamedTuple):
-    """A kind of check: its reading, the rule's result, whether the warm-up is over, since when a verdict is due."""
+    """A kind of check.
+
+    It has a reading, the rule's result, whether the warm-up is over, and the time from which a verdict is due.
+    """
 
     outcome: CheckOutcome = CheckOutcome.OK
     value: float = 1.0
@@ -73,7 +76,7 @@ CHECKS = (
 
 
 def monitor_steps() -> set[tuple[Enum, Enum]]:
-    """Return a monitor's steps: in checks, and when it's edited or resumed, or Production changes."""
+    """Return a monitor's steps: from checks, edits, and resuming, and from changes of Production."""
     first = MonitorState(monitor="m", revision=1, version=1, move="t")
     found: set[tuple[Enum, Enum]] = set()
     reached = {_comparable(replace(first, state=it)) for it in (MonitorStatus.OK, MonitorStatus.WARMUP)}
@@ -135,7 +138,7 @@ def _after_promotion(status: MonitorStatus) -> MonitorStatus:
 
 
 def _comparable(state: MonitorState) -> MonitorState:
-    """Return only what the next status depends on, with small counts, so that the search ends."""
+    """Return only what the next status depends on, with counts capped so that the search ends."""
     return MonitorState(
         monitor=state.monitor,
         revision=state.revision,

@@ -1,4 +1,4 @@
-"""A module's mutants: cosmic-ray's, and for each statement that's only a call, one without it."""
+"""A module's mutants: cosmic-ray's, and for each statement that's only a call, one that removes it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SKIPPED = re.compile(
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change, as the tool names it, and its location."""
+    """One change, as cosmic-ray names it, and its location."""
 
     module: str
     operator: str
@@ -46,12 +46,12 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """A unique name that doesn't depend on line numbers: operator, function, and the line's text."""
+        """A name that doesn't depend on line numbers: module, function, operator, and the line's text."""
         return f"{self.module} {self.function}: {self.operator} in `{_lines(self.module)[self.row - 1].strip()}`"
 
     @property
     def digest(self) -> str:
-        """What identifies the mutant's result."""
+        """A hash that identifies the mutant's result."""
         return sha256(f"{self.name} {self.occurrence}".encode()).hexdigest()
 
 
@@ -66,7 +66,7 @@ def _tree(module: str) -> ast.Module:
 
 
 def mutants(modules: Sequence[str]) -> list[Mutant]:
-    """Return the modules' mutants that are worth testing: the tool's, and those without a call."""
+    """Return the modules' mutants that are worth testing: cosmic-ray's, and those that remove a call."""
     session, config = HOME / "session.sqlite", HOME / "session.toml"
     session.unlink(missing_ok=True)
     config.write_text(
@@ -86,7 +86,10 @@ def _mutant(module_path: str, operator_name: str, occurrence: int, start_pos: tu
 
 
 def _without_calls(module: str) -> Iterator[Mutant]:
-    """Yield a mutant for each statement that's only a call, such as one that saves a row; the tool has none."""
+    """Yield a mutant for each statement that's only a call, such as one that saves a row; the mutant removes it.
+
+    cosmic-ray has no such mutants. Statements that call `log` are skipped.
+    """
     for number, call in enumerate(_calls(module)):
         function = function_at(module, call.lineno)
         name = function.name if function else "module"
@@ -100,7 +103,7 @@ def _calls(module: str) -> list[ast.Expr]:
 
 
 def apply(mutant: Mutant, tree: Path) -> None:
-    """Change the mutant's module in a tree."""
+    """Apply the mutant to its module in a tree."""
     if mutant.operator != _NO_CALL:
         command = [str(COSMIC_RAY), "apply", mutant.module, f"core/{mutant.operator}", str(mutant.occurrence)]
         subprocess.run(command, cwd=tree, check=True)
@@ -112,7 +115,7 @@ def apply(mutant: Mutant, tree: Path) -> None:
 
 
 def function_at(module: str, row: int, *, is_outermost: bool = False) -> ast.FunctionDef | None:
-    """Return the innermost function with the row in its body, or the outermost one."""
+    """Return the innermost function whose body contains the row, or the outermost; None if there isn't one."""
     functions = [node for node in ast.walk(_tree(module)) if isinstance(node, ast.FunctionDef)]
     around = [one for one in functions if one.body[0].lineno <= row <= (one.end_lineno or 0)]
     return (min if is_outermost else max)(around, key=lambda one: one.lineno, default=None)
@@ -124,7 +127,7 @@ def _is_unworthy(mutant: Mutant) -> bool:
 
 @cache
 def _annotations(module: str) -> set[tuple[int, int]]:
-    """Return every position in an annotation or a decorator, by row and column."""
+    """Return every position in an annotation or a decorator, as (row, column)."""
     found: set[tuple[int, int]] = set()
     for node in ast.walk(_tree(module)):
         pieces = [getattr(node, "annotation", None), getattr(node, "returns", None)]
@@ -142,7 +145,7 @@ def _places(piece: ast.expr) -> Iterator[tuple[int, int]]:
 
 
 def replace_function(mutant: Mutant, tree: Path, imported: Path) -> None:
-    """Give the function, which was imported from one tree, the code that it has in another."""
+    """Replace the code of the mutant's function, imported from the tree `imported`, with its code in `tree`."""
     function = function_at(mutant.module, mutant.row, is_outermost=True)
     assert function
     row = min([function.lineno, *(one.lineno for one in function.decorator_list)])

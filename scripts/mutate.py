@@ -1,9 +1,10 @@
 """Mutation testing: make small changes to the rules, one at a time, and check that a test fails for each.
 
-`make mutate` installs cosmic-ray in a separate virtual environment, which lists the changes, and copies the tree to
-`.mutate/`, so that it doesn't change the checkout. Each mutant meets the tests that execute its line; one run of the
-tests with coverage finds them. A mutant that no test notices must be in docs/reference/mutants.md, with a reason. Apart
-from those, no mutant of permissions or state machines can survive, and one in ten of the others can.
+`make mutate` installs cosmic-ray, which lists the changes, in a separate virtual environment, and copies the tree to
+`.mutate/`, so that it doesn't change the checkout. Each mutant is tested with the tests that execute its line, which
+one run of the tests with coverage determines. A mutant that no test notices must be in docs/reference/mutants.md, with
+a reason. Apart from those, no mutant of permissions or state machines can survive, and in every other area, at most one
+in ten can.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ ONE_BY_ONE = ("-p", "no:xdist", "-p", "no:pytest_cov", "--timeout=60", "--timeou
 
 @dataclass(frozen=True)
 class Area:
-    """Modules that belong together; `floor` is the required share of noticed mutants. The first match counts."""
+    """Modules that belong together. A module belongs to the first area that matches it.
+
+    `floor` is the share of mutants that must be noticed or, if they survive, have a reason.
+    """
 
     name: str
     modules: tuple[str, ...]
@@ -88,7 +92,7 @@ AREAS = (
 
 
 def prepare() -> None:
-    """Install the tool and copy the tree; find out which tests execute which lines, unless nothing has changed."""
+    """Install cosmic-ray and, if code has changed, copy the tree and find out which tests execute which lines."""
     if not COSMIC_RAY.exists():
         subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True)
         subprocess.run([HOME / "venv/bin/python", "-m", "pip", "install", "--quiet", TOOL], check=True)
@@ -143,18 +147,25 @@ class TestMap:
         return set(chain.from_iterable(self._lines.get(module, {}).values()))
 
     def of_mutant(self, mutant: Mutant) -> list[str]:
-        """Return the tests that execute the mutant's line, those that execute the fewest modules first."""
+        """Return the tests that execute the mutant's line, starting with those that execute the fewest modules.
+
+        There are at most `MOST_TESTS`, grouped by file. If no test is known to execute the line, they're the module's
+        tests.
+        """
         tests = self._of_line(mutant) or self.of_module(mutant.module)
         narrowest = sorted(tests, key=lambda test: (self._breadth[test], test))[:MOST_TESTS]
         files = list(map(_file, narrowest))
         return sorted(narrowest, key=lambda test: files.index(_file(test)))
 
     def is_executed_at_import(self, mutant: Mutant) -> bool:
-        """Return whether the mutant's line is executed outside of tests, too."""
+        """Return whether the mutant's line is also executed outside tests, when its module is imported."""
         return not function_at(mutant.module, mutant.row) or mutant.row in self._at_import.get(mutant.module, ())
 
     def _of_line(self, mutant: Mutant) -> set[str]:
-        """Return the tests of the closest line above in the same function, as not every line of a call has its own."""
+        """Return the tests of the mutant's line, or of the closest line above it in the same function that has any.
+
+        Coverage doesn't record every line of a multi-line call.
+        """
         function = function_at(mutant.module, mutant.row)
         rows = range(mutant.row, function.lineno, -1) if function else ()
         return next(filter(None, (self._lines.get(mutant.module, {}).get(row) for row in rows)), set())
@@ -165,7 +176,7 @@ def _file(test: str) -> str:
 
 
 def warm_up() -> None:
-    """Import the program and the tests, so that the tests of a mutant only have to run."""
+    """Import the program and the tests, so that a mutant's tests can run without importing them again."""
     sys.path[0] = str(TREES[0])
     os.chdir(TREES[0])
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads can't be forked safely
@@ -174,7 +185,7 @@ def warm_up() -> None:
 
 
 def start_tests(tree: Path, arguments: Sequence[str], mutant: Mutant | None = None, *, is_warm: bool = False) -> int:
-    """Run pytest on the tree in a fork, with a mutant if one is given; return the process's id.
+    """Start pytest on the tree in a forked process, with a mutant if one is given; return the process ID.
 
     `is_warm` says whether the program has already been imported.
     """
@@ -202,7 +213,7 @@ def start_tests(tree: Path, arguments: Sequence[str], mutant: Mutant | None = No
 
 
 def wait_for_tests() -> tuple[int, int]:
-    """Wait until the tests of a fork have ended, and end what they left; return the process's id and exit code."""
+    """Wait for a forked test run to end, and kill any processes it left; return its process ID and exit code."""
     process, status = os.wait()
     with suppress(ProcessLookupError):
         os.killpg(process, SIGKILL)
@@ -219,7 +230,7 @@ def failures(tree: Path) -> list[str]:
 
 
 def try_mutants(chosen: Sequence[Mutant], tests: TestMap, *, is_warm: bool = False) -> None:
-    """Try each mutant, and save its result; `is_warm` says whether the program has already been imported."""
+    """Test each mutant and save its result; `is_warm` says whether the program has already been imported."""
     waiting, free = list(chosen), list(TREES)
     running: dict[int, tuple[Mutant, Path]] = {}
     while waiting or running:
@@ -242,12 +253,12 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def explained() -> set[str]:
-    """Return the survivors that have a reason in docs/reference/mutants.md."""
+    """Return the names of the survivors that have a reason in docs/reference/mutants.md."""
     return set(re.findall(r"^- (bot/.+`)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
 def modules_by_area(wanted: Sequence[str]) -> dict[Area, list[str]]:
-    """Return each area's modules that no earlier area has. If modules are wanted, return only those."""
+    """Return each area's modules, except those of an earlier area. If `wanted` isn't empty, return only those in it."""
     found: dict[Area, list[str]] = {area: [] for area in AREAS}
     seen: set[str] = set()
     for area in AREAS:
@@ -280,7 +291,7 @@ def unreliable() -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Test the mutants of the given modules, or of all; return 1 if too many survive."""
+    """Test the mutants of the given modules, or of all; return 1 if too many survive or a test is unreliable."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help="only these modules, such as bot/domain/promotions/gates.py")
     parser.add_argument("--sample", type=int, help="at most this many mutants of each module, always the same ones")
@@ -303,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sample(found: Sequence[Mutant], number: int | None) -> Iterator[Mutant]:
-    """Yield at most this many mutants of each module, or all; a smaller sample is part of a larger one."""
+    """Yield at most `number` mutants of each module, or all if it's None; smaller samples are part of larger ones."""
     ordered = sorted(found, key=lambda one: (one.module, sha256(one.name.encode()).digest(), one.row, one.column))
     for _, group in groupby(ordered, key=lambda one: one.module):
         yield from islice(group, number)

@@ -1,4 +1,4 @@
-"""The navigation of the docs site, for Zensical: each section's index.md lists its pages in order."""
+"""The docs site's navigation, for Zensical. Each section's index.md lists its pages in order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEGIN, END = "# -- navigation\n", "# -- end of navigation\n"
 
 
 def navigation() -> str:
-    """Return zensical.toml with the navigation between its marks."""
+    """Return zensical.toml with the navigation between its markers."""
     sections = [{"Home": "index.md"}, *({title: _pages(DOCS / name)} for name, title in SECTIONS.items())]
     nav = "nav = [\n" + "".join(f"  {_toml(one)},\n" for one in sections) + "]\n"
     before, _, rest = (ROOT / "zensical.toml").read_text(encoding="utf-8").partition(BEGIN)
@@ -27,9 +27,9 @@ def navigation() -> str:
 
 
 def _pages(section: Path) -> list[object]:
-    """Return a section's own page and, in its order, the pages in `docs` that it lists first in an item.
+    """Return a section's own page, then the pages in `docs` that its list items start with a link to, in order.
 
-    A linked index of another folder, such as the decisions', is a section of its own.
+    If an item links to the index.md of another folder, such as the decisions', that folder becomes a nested section.
     """
     index = section / "index.md"
     found: list[object] = [_path(index)]

@@ -88,7 +88,7 @@ GATES = "Gates"
 
 
 class Section(NamedTuple):
-    """A section of the page: its heading, what the tables don't say, and the tables' classes by their key's path."""
+    """A section of the page: its heading, what its tables don't say, and each table's class by the path of its key."""
 
     heading: str
     text: str
@@ -209,7 +209,10 @@ def _section(section: Section) -> str:
 
 
 def _gate_rows(gate: type[BaseModel]) -> Iterator[list[str]]:
-    """Yield a gate's keys; the first one selects the gate, so it has no default, and says what the gate requires."""
+    """Yield a row for each of a gate's keys.
+
+    The first key selects the gate, so it has no default, and its meaning starts with what the gate requires.
+    """
     for at, (key, default, meaning) in enumerate(_keys(gate)):
         yield [key, default, meaning] if at else [key, "–", f"{_summary(gate)} {meaning}"]
 
@@ -227,7 +230,7 @@ def _code(paths: str) -> str:
 
 
 def _keys(part: type[BaseModel]) -> list[list[str]]:
-    """Return a row for each key of a part of the policy file, with the comment after or above it as its meaning."""
+    """Return a row for each key in a part of the policy file; its meaning is the comment after or above the key."""
     source = "".join(inspect.getsource(each) for each in part.__mro__ if each.__module__.startswith("bot."))
     rows = []
     for name, field in part.model_fields.items():
@@ -241,7 +244,7 @@ def _keys(part: type[BaseModel]) -> list[list[str]]:
 
 
 def with_links(text: str) -> str:
-    """Return the text with links, named by their titles, instead of the paths of other pages."""
+    """Return the text with each path of another docs page replaced by a link with that page's title."""
     return re.sub(r"docs/([\w-]+)/([\w-]+\.md)", _link, text)
 
 

@@ -1,7 +1,8 @@
-"""Record docs/pictures/demo.gif for the README: run the demo's story, with a screenshot of each step.
+"""Record docs/pictures/demo.gif for the README: run the demo's story and take a screenshot of each step.
 
 It starts `registrar demo` in a temporary folder and runs handlers/demo/story.py. Chromium shows the workspace as the
-person who acts. Each action and each result in the story becomes a frame, with that line as a caption.
+acting person sees it. For the commands in `SHOWN`, each action and its main results become frames, with the story's
+lines as captions.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Recording:
         self.durations: list[int] = []
 
     def tell(self, line: str) -> None:
-        """Process a line of the story: an action or, indented by two spaces, a result or, by more, details."""
+        """Process a line of the story: an action, a result (indented by two spaces), or details (indented by more)."""
         print(line, flush=True)
         if not line.startswith(" "):
             self._act(line)
@@ -78,7 +79,7 @@ class Recording:
         self._is_first = True
 
     def _outcome(self, line: str) -> None:
-        """Add a frame: the start of a message if the story quotes it, or else the end of the channel."""
+        """Add a frame that shows the start of a message if the story quotes it; otherwise, the end of the channel."""
         message = self._page.get_by_test_id(self._answer)
         if self._answer == "message":
             message = message.filter(has=self._page.get_by_role("heading"))
@@ -107,7 +108,7 @@ class Recording:
         return text
 
     def save(self, target: Path) -> None:
-        """Write the frames as an animation that repeats."""
+        """Write the frames as a looping animation."""
         small = [frame.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for frame in self.frames]
         small[0].save(target, save_all=True, append_images=small[1:], duration=self.durations, loop=0, optimize=True)
 

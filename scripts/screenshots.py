@@ -1,8 +1,9 @@
-"""Take pictures of every screen, on a desktop, on a phone, and in dark mode, to look at after a change.
+"""Take screenshots of every screen on a desktop, on a phone, and in dark mode, to review after a change.
 
 It starts `registrar demo` in a temporary folder, plays its story, and types commands as people would. The pictures go
-to test-artifacts/screens, or to the given folder. Names as arguments select screens: `scripts/screenshots.py show`.
-With `--docs`, it only writes the three pictures that the docs show, to docs/pictures.
+to test-artifacts/screens, or to the given folder. To take only some screens, pass their names, such as
+`scripts/screenshots.py show`. With `--docs`, it only takes the three pictures that the docs show, and writes them to
+docs/pictures.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ TYPED = {
 
 
 class Gallery:
-    """Takes the pictures of a workspace's page."""
+    """Takes pictures of a workspace's page."""
 
     def __init__(self, page: Page, folder: Path, only: set[str]) -> None:
         self._page, self._folder, self._only = page, folder, only
@@ -70,7 +71,7 @@ class Gallery:
         return not self._only or name in self._only
 
     def take(self, name: str, part: Locator | None = None) -> None:
-        """Take a screen's pictures; the part that they show is scrolled into view."""
+        """Take a picture of a screen in each of the `LOOKS`, if it's wanted; `part` is scrolled into view first."""
         if not self.wants(name):
             return
         for look, (width, height, scheme) in LOOKS.items():
@@ -91,7 +92,7 @@ class Gallery:
         return self._page.get_by_test_id(MESSAGE).filter(has=self._page.get_by_role("heading", name=words)).last
 
     def type(self, text: str) -> Locator:
-        """Type a command, and return its answer, the message, or the form that it opens."""
+        """Type a command; return the answer, message, or form that appears. Raises TimeoutError if nothing does."""
         kinds = [self._page.get_by_test_id(kind) for kind in (ANSWER, MESSAGE, MODAL)]
         before = [kind.count() for kind in kinds]
         box = self._page.get_by_role("combobox").first
@@ -112,7 +113,7 @@ class Gallery:
             form.wait_for(state="detached")
 
     def visit_messages(self) -> None:
-        """Take the pictures of cards, alerts, threads, direct messages, and the Home tab."""
+        """Take pictures of cards, alerts, threads, direct messages, and the Home tab."""
         self.take("card-decided", self.card("is in Production"))
         alert = self.card("restored to")
         self.take("alert", alert)
@@ -144,7 +145,7 @@ class Gallery:
         self._page.wait_for_timeout(SETTLED)
 
     def open_home(self, picture: str) -> None:
-        """Take the pictures of the Home tab, and return to the channel."""
+        """Take pictures of the Home tab, then return to the channel."""
         self._page.get_by_test_id("open-home").click()
         self._page.get_by_test_id("home").wait_for()
         self._page.wait_for_timeout(SETTLED)
@@ -153,7 +154,7 @@ class Gallery:
 
 
 class DocsPictures:
-    """Takes the pictures for the docs while the story is played."""
+    """Takes the pictures for the docs as the story plays."""
 
     FOLDER = ROOT / "docs" / "pictures"
     WIDE, PHONE = {"width": 940, "height": 1400}, {"width": 390, "height": 706}
@@ -162,7 +163,7 @@ class DocsPictures:
         self._gallery, self._page = Gallery(page, self.FOLDER, {""}), page
 
     def tell(self, line: str) -> None:
-        """Process a line of the story: take the request's card before anyone decides."""
+        """Process a line of the story; take a picture of the request's card before anyone decides."""
         print(line, flush=True)
         if line.startswith("Alice clicks Approve"):
             self._page.set_viewport_size(self.WIDE)  # type: ignore[arg-type]  # Playwright's own dictionary
@@ -170,7 +171,7 @@ class DocsPictures:
             self._save("card", self._gallery.card("churn v4"))
 
     def finish(self) -> None:
-        """Take the history, and the incident with its thread on a phone."""
+        """Take pictures of the history and, on a phone, of the incident with its thread."""
         self._page.set_viewport_size(self.WIDE)  # type: ignore[arg-type]  # Playwright's own dictionary
         self._gallery.become("Bob Tanaka")
         self._save("history", self._gallery.type("/model history churn"))

@@ -1,4 +1,4 @@
-"""The generated page of the app's scopes: which Web API methods need them, and why."""
+"""The generated page about the app's scopes: which Web API methods need them, and why."""
 
 from __future__ import annotations
 

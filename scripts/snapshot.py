@@ -1,8 +1,8 @@
-"""Train the models of examples/churn, and write them to examples/churn/snapshot, which the demo loads.
+"""Train the models in examples/churn, and write them to examples/churn/snapshot, which the demo loads.
 
     python scripts/snapshot.py
 
-Run it after a change to train.py, common.py, or the scikit-learn version in requirements-demo.lock.
+Run it after changing train.py, common.py, or the scikit-learn version in requirements-demo.lock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ABOUT = "Written by scripts/snapshot.py. latency_ms depends on the machine; the 
 
 
 def main() -> None:
-    """Train, and replace the snapshot."""
+    """Train the models, and replace the snapshot."""
     with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
         subprocess.run(  # noqa: S603 - our own script
@@ -79,7 +79,10 @@ def described(run: Run) -> dict[str, Any]:
 
 
 def copy(files: Path, target: Path) -> None:
-    """Copy a model's files. skops doesn't compress; a compressed archive is an eighth of the size."""
+    """Copy a model's files without the registry's fields in MLmodel, and compress the skops archive.
+
+    skops doesn't compress it; a compressed archive is an eighth of the size.
+    """
     shutil.copytree(files, target)
     about = yaml.safe_load((target / "MLmodel").read_text(encoding="utf-8"))
     kept = {key: value for key, value in about.items() if key not in OF_A_REGISTRY}

@@ -1,4 +1,4 @@
-"""A chart of states, and the comparison of its steps with the code's."""
+"""A state chart, and a check that its steps match the code's."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COLORS = {
 
 
 class PictureIsWrong(Exception):
-    """The code has other states or steps than the picture."""
+    """The picture's states or steps differ from the code's."""
 
 
 class Step(NamedTuple):
-    """Steps from each of these states to one state, and what causes them."""
+    """The steps from one or more states to another, and what causes them."""
 
     sources: frozenset[Enum]
     target: Enum
@@ -43,7 +43,7 @@ class Look(NamedTuple):
 
 
 class Chart:
-    """A chart of states that grows downwards: boxes on a line, with branches to other states."""
+    """A state chart that grows downward: boxes along a line, with branches to other states."""
 
     def __init__(self, looks: Mapping[Enum, Look]) -> None:
         self._looks = looks
@@ -55,7 +55,7 @@ class Chart:
         return svg(self._parts, self._y + MARGIN, label)
 
     def state(self, *states: Enum) -> None:
-        """Draw a box with one state, or several that the same steps leave."""
+        """Draw a box for one state, or for several that have the same outgoing steps."""
         top, parts = self._y, []
         y = top + PADDING
         for state in states:
@@ -99,7 +99,7 @@ class Chart:
             self._y += max(CHIP_HEIGHT, 18 + (len(lines) - 1) * LINE + 4)
 
     def down(self, cause: str, top: int | None = None) -> None:
-        """Draw the arrow to the next box, with what causes that step."""
+        """Draw an arrow to the next box with the step's cause; it starts at `top`, or else at the chart's end."""
         begin, self._y = self._y, self._y + GAP
         for line in wrapped(cause.split(), WIDTH - MARGIN - BRANCH):
             self._y += LINE
@@ -109,7 +109,7 @@ class Chart:
 
     @property
     def bottom(self) -> int:
-        """Where the chart ends so far."""
+        """The y position where the chart ends so far."""
         return self._y
 
     def _dot(self, state: Enum, x: int, y: int) -> str:
@@ -117,7 +117,7 @@ class Chart:
 
 
 def require_same(drawn: Iterable[Step], real: Iterable[tuple[Enum, Enum]]) -> None:
-    """Raise PictureIsWrong if the drawn steps aren't the real ones."""
+    """Raise PictureIsWrong unless the drawn steps match the real ones."""
     pairs, real = (
         {(source, step.target) for step in drawn for source in step.sources if source != step.target},
         set(real),

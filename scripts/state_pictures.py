@@ -1,6 +1,7 @@
-"""Draw the life of a request and the states of a monitor, and compare what's drawn with the code.
+"""Draw the life of a request and the states of a monitor, and compare both pictures with the code.
 
-The steps of a request are the table `NEXT_STATES`. A monitor has no such table: monitor_steps.py finds its steps.
+A request's steps come from the table `NEXT_STATES`. There's no such table for monitors, so monitor_steps.py finds their
+steps.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def request_picture() -> str:
 
 
 def _default(field: str) -> int:
-    """Return a number of checks that a monitor uses unless its policy sets another."""
+    """Return a field's default number of checks, which a monitor uses unless its policy sets another."""
     number: int = MonitorConfig.model_fields[field].default
     return number
 

@@ -1,4 +1,4 @@
-"""Words that Registrar doesn't use, and what it writes instead: in messages, help, docs, and docstrings.
+"""Words that Registrar avoids in messages, help, docs, and docstrings, and what it writes instead.
 
 tests/project/test_vocabulary.py enforces it, and docs/reference/vocabulary.md lists it.
 """
@@ -14,7 +14,11 @@ from scripts.markdown import MADE, table
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word to avoid. `pattern` is a regular expression that ignores case; `allowed` has paths or path prefixes."""
+    """A word to avoid.
+
+    `pattern` is a case-insensitive regular expression; `allowed` lists the paths or path prefixes where the word is
+    allowed.
+    """
 
     pattern: str
     reason: str
@@ -89,7 +93,7 @@ WORDS = (
 
 
 def find_words(text: str, place: str, *, is_message: bool) -> Iterator[tuple[Word, str]]:
-    """Yield each word to avoid that a text has, with the text around it. Code and placeholders are exempt."""
+    """Yield each word to avoid in a text, with the text around it. Code and placeholders are exempt."""
     prose = re.sub(r"`[^`]*`|\{\w*\}", "`…`", text)
     for word in WORDS:
         if (is_message or not word.is_for_messages) and not place.startswith(word.allowed or ("\0",)):

@@ -110,7 +110,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
     admins: AdminAlerts | None = None,
     dispatcher: Dispatcher | None = None,
 ) -> Registrar:
-    """Return the services over these adapters. Without a notifier, another process delivers the messages.
+    """Return the services built on these adapters. Without a notifier, another process delivers the messages.
 
     Without a `dispatcher`, this process runs checks on its own threads.
     """
@@ -243,7 +243,7 @@ def build_registrar(  # noqa: PLR0913 - the composition root
 
 
 def open_sources(active_policy: ActivePolicy, ledger: Ledger, registry: OpenRegistry) -> MetricSources:
-    """Return the metric sources of the policy in effect."""
+    """Return the metric sources that the policy in effect defines."""
     return MetricSources(
         active_policy.current,
         SourceDependencies(
@@ -265,7 +265,7 @@ def build_for_slack(
 ) -> Registrar:
     """Return the services for the Slack app, as configured. Raises Misconfigured and SlackUnreachable.
 
-    Calls `warn` now if a setting of the registry should be set.
+    Calls `warn` right away if a registry setting that should be set isn't.
     """
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, exclusive=True, clock=clock)
@@ -296,10 +296,10 @@ def build_for_slack(
 def build_for_terminal(
     settings: Settings, policy: Policy, ledger: Ledger, *, warn: Callable[[UnsetSetting], object]
 ) -> Registrar:
-    """Return the services for a terminal, on a ledger or, for commands that only read the registry, without one.
+    """Return the services for a terminal. `ledger` can be a NullLedger if a command only reads the registry.
 
     The bot delivers messages to Slack. If this terminal has no Slack token, the bot also executes transitions whose
-    approvers must be checked again. Calls `warn` once for an unset MLFLOW_TRACKING_URI, when MLflow is first used.
+    approvers must be rechecked. Calls `warn` once, when MLflow is first used, if MLFLOW_TRACKING_URI isn't set.
     """
     rules = ActivePolicy(policy)
     directory = LazyDirectory(settings, rules) if settings.slack_bot_token else NO_DIRECTORY

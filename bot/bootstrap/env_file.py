@@ -1,4 +1,4 @@
-"""A file with environment variables, which keeps secrets out of /proc/PID/environ."""
+"""Load environment variables from a file, which keeps secrets out of /proc/PID/environ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCAL_ENV_FILE = Path(".env")  # in the current folder
 
 
 def load_env_file(path: Path) -> None:
-    """Add the file's variables to the environment, except those that it already has. Child processes get them, too.
+    """Add the file's variables to the environment, except any that are already set. Child processes inherit them.
 
     Raises Misconfigured, which never contains text from the file.
     """
@@ -34,7 +34,7 @@ def load_env_file(path: Path) -> None:
 
 
 def load_local_env_file() -> None:
-    """Do the same with `.env` in the current folder, if it exists and only the current user can access it.
+    """Load the current folder's `.env` as `load_env_file` does, if it exists and only the current user has access.
 
     Raises Misconfigured, which never contains text from the file.
     """
@@ -46,9 +46,10 @@ def load_local_env_file() -> None:
 
 
 def open_private(path: Path) -> TextIO:
-    """Open a file that only the current user can access, since another user could have written it or could read it.
+    """Open a file for reading, provided that only the current user can access it.
 
-    Raises FileNotFoundError if there's no such file, and PermissionError with the reason in `strerror`.
+    Raises FileNotFoundError if there's no such file, and PermissionError, with the reason in `strerror`, if another
+    user could read the file or could have written it.
     """
     if not path.is_file():  # a folder named .env is often a virtual environment
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -1,6 +1,6 @@
-"""Tools for the ledger's database: the ledger in any state, backups, and copies.
+"""Tools for the ledger's database: access to a ledger in any state, backups, and copies.
 
-`handlers` imports these names from here and never imports `bot.ledger`, so only this package knows the databases.
+`handlers` imports these names from here and never imports `bot.ledger`, so only this package knows about the databases.
 """
 
 from bot.ledger.backup import back_up

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # imported where needed: a terminal that only compares versio
 
 
 class LazyDirectory:
-    """A terminal's directory. It connects to Slack when it's first used, which most commands never do."""
+    """A terminal's directory. It connects to Slack on first use; most commands never use it."""
 
     def __init__(self, settings: Settings, active_policy: ActivePolicy) -> None:
         self._settings = settings
@@ -50,24 +50,24 @@ class LazyDirectory:
         return self._slack.profile(person)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return people's current profiles. See `Directory`."""
+        """Return the people's current profiles. See `Directory`."""
         return self._slack.current_profiles(people)
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return the people behind ids. See `Directory`."""
+        """Return the people that user and user group IDs resolve to. See `Directory`."""
         return self._slack.electorate(ids)
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the users behind ids. See `Directory`."""
+        """Return the user IDs that user and user group IDs resolve to. See `Directory`."""
         return self._slack.member_ids(ids)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return display names for ids. See `Directory`."""
+        """Return the display names for user and user group IDs. See `Directory`."""
         return self._slack.display_names(ids)
 
 
 def fetch_profile(settings: Settings, policy: Policy, user: str) -> Profile:
-    """Return a user's profile, from Slack if there is a token, or else with only the id.
+    """Return a user's profile from Slack, or one with only the ID if there's no Slack token.
 
     Raises Misconfigured for a token that Slack rejects, and SlackUnreachable.
     """
@@ -78,7 +78,7 @@ def fetch_profile(settings: Settings, policy: Policy, user: str) -> Profile:
 
 
 def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = NO_OBSERVER) -> WebClient:
-    """Return a Slack client without automatic retries: after a connection reset, they would post twice."""
+    """Return a Slack client without automatic retries, which could post twice after a connection reset."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} isn't set.", name=Code("SLACK_BOT_TOKEN")))
     from bot.http_client import trusted_certificates
@@ -96,9 +96,9 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
 
 
 def message_urls(settings: Settings, ledger: Ledger, keys: Sequence[str]) -> list[str]:
-    """Return the links to the posted messages with these ordering keys.
+    """Return links to the posted messages that have these ordering keys.
 
-    Raises SlackUnreachable if there's none yet, or Slack returns none; Misconfigured without a token.
+    Raises SlackUnreachable if none has been posted yet or Slack returns no link, and Misconfigured without a token.
     """
     from bot.slack.delivery.message_links import MessageLinks
 
@@ -113,7 +113,7 @@ def message_urls(settings: Settings, ledger: Ledger, keys: Sequence[str]) -> lis
 def slack_directory(
     settings: Settings, team: str, active_policy: ActivePolicy, observer: Observer = NO_OBSERVER
 ) -> SlackDirectory:
-    """Return the directory of people, with timeouts short enough for acknowledgments."""
+    """Return the directory of people, with timeouts short enough to acknowledge Slack's requests in time."""
     from bot.slack.core.directory import SlackDirectory
 
     return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, active_policy.user_groups)
@@ -144,7 +144,7 @@ def slack_notifier(
 
 
 def fetch_home_team_id(client: WebClient) -> str:
-    """Return the id of the workspace that the token belongs to."""
+    """Return the ID of the workspace that the token belongs to."""
     from slack_sdk.errors import SlackApiError
 
     from bot.slack.core.client import CONNECTION_ERRORS, error_code

@@ -1,4 +1,4 @@
-"""Open the ledger, the registry, and the queue of checks that the settings name."""
+"""Open the ledger, registry, and check queue that the settings specify."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ASSESSMENT_TIMEOUT = 30  # seconds to wait for a response when nobody in Slack 
 
 
 class NullLedger:
-    """The ledger of commands that only read the registry and need no database."""
+    """A stand-in ledger for commands that only read the registry and don't need a database."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
         """Raise NoLedgerHere."""
@@ -66,7 +66,7 @@ class NullLedger:
 
 
 def open_dispatcher(settings: Settings) -> Dispatcher:
-    """Return the queue that distributes monitor checks among all processes on this PostgreSQL."""
+    """Return the queue that distributes monitor checks among all processes that share this PostgreSQL ledger."""
     from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher  # not needed on SQLite
 
     return ProcrastinateDispatcher(settings.ledger_url)
@@ -75,10 +75,10 @@ def open_dispatcher(settings: Settings) -> Dispatcher:
 def open_ledger(
     settings: Settings, observer: Observer = NO_OBSERVER, *, exclusive: bool = False, clock: Clock = SYSTEM_CLOCK
 ) -> SqlLedger:
-    """Return the ledger, ready for use. Upgrades SQLite's tables. `exclusive`: lock out other processes on SQLite.
+    """Return the ledger, ready for use; upgrades SQLite's tables. `exclusive` locks out other processes on SQLite.
 
     Raises LedgerUnavailable. Raises Misconfigured if PostgreSQL's tables must be created or upgraded first, or if
-    another process already uses the SQLite ledger.
+    another process is already using the SQLite ledger.
     """
     from bot.ledger.database import SqlLedger
 
@@ -107,7 +107,7 @@ def open_current_ledger(settings: Settings) -> SqlLedger:
 
 
 def open_existing_ledger(settings: Settings) -> Ledger:
-    """Return the existing ledger; a NullLedger if it's missing, not current, or unavailable. Changes nothing."""
+    """Return the existing ledger, or a NullLedger if it's missing, not current, or unavailable. Changes nothing."""
     from bot.ledger.database import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
@@ -119,9 +119,9 @@ def open_existing_ledger(settings: Settings) -> Ledger:
 
 
 def policy_last_in_force(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
-    """Return the policy that the bot on this ledger applied last, and its revision.
+    """Return the policy that the bot last applied on this ledger, and its revision.
 
-    Return None if no bot has applied one, or if this release can't read it; then the file applies. Raises
+    Return None if no bot has applied one, or if this release can't read it; the policy file then applies. Raises
     LedgerUnavailable.
     """
     if isinstance(ledger, NullLedger):
@@ -137,7 +137,7 @@ def has_plugins() -> bool:
 
 
 def load_adapter(name: str) -> RegistryAdapter:
-    """Return the registry adapter with this name. Raises Misconfigured if there's none, or if it can't be loaded."""
+    """Return the registry adapter with this name. Raises Misconfigured if there isn't one or it can't be loaded."""
     if name == "mlflow":  # also works in a checkout that isn't installed, which has no entry points
         return MLFLOW
     found = {entry.name: entry for entry in entry_points(group="registrar.registries")}
@@ -161,7 +161,7 @@ def load_adapter(name: str) -> RegistryAdapter:
 def open_registry(
     settings: Settings, observer: Observer = NO_OBSERVER, *, warn: Callable[[UnsetSetting], object] | None = None
 ) -> OpenRegistry:
-    """Return the registry in the settings, without connecting to it.
+    """Return the configured registry, without connecting to it.
 
     Calls `warn` once before the built-in SQLite registry is first used. Raises Misconfigured.
     """
@@ -176,10 +176,10 @@ def open_registry(
 
 
 def open_registry_to_assess(url: str | None) -> tuple[OpenRegistry, str]:
-    """Return a registry without any settings of Registrar's, and its address without user and password.
+    """Return a registry opened without Registrar's own settings, and its address without credentials.
 
-    `url` is MLflow's address; None stands for the registry that the environment names. Nothing is created, including
-    MLflow's tables. Raises Misconfigured and RegistryUnreachable.
+    `url` is MLflow's address; None means the registry that the environment names. If that isn't MLflow, the address is
+    the product's name. Creates nothing, not even MLflow's tables. Raises Misconfigured and RegistryUnreachable.
     """
     adapter = MLFLOW if url else load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow")
     use_product(lambda: adapter.product)
@@ -201,7 +201,7 @@ def open_registry_to_assess(url: str | None) -> tuple[OpenRegistry, str]:
 
 
 def _existing_mlflow(uri: str) -> str:
-    """Return the address without user and password. Raises Misconfigured for a folder, or a database without tables."""
+    """Return the address without credentials. Raises Misconfigured for a folder or a database without tables."""
     if uri.startswith("file:") or ("://" not in uri and uri not in {"databricks", "databricks-uc"}):
         raise Misconfigured(
             say(

@@ -1,1 +1,1 @@
-"""The ground floor: words, rules and states. No input or output, no clock."""
+"""The lowest layer: vocabulary, rules, and states. It does no I/O and never reads the clock."""

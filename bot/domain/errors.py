@@ -1,4 +1,4 @@
-"""Where source plugins of 0.2 import their errors from. Kept for one release; use bot.sources."""
+"""The module that source plugins for 0.2 import their errors from. Kept for one release; use bot.sources instead."""
 
 from bot.domain.core.errors import Misconfigured, Unreachable
 

@@ -1,4 +1,4 @@
-"""Back up a ledger while the bot writes, with SQLite's online backup or pg_dump, and verify the copy."""
+"""Back up a ledger while the bot keeps writing, with SQLite's online backup or pg_dump; verify the audit chain."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAL_OFFSET, NO_WAL = 18, bytes([1, 1])
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A finished backup: its size in bytes, the head of its audit chain, and the first fault in the chain."""
+    """A finished backup: its size in bytes, the head of its audit chain, and the first fault in the chain, if any."""
 
     size: int
     head: ChainHead
@@ -41,11 +41,12 @@ class Backup:
 
 
 def back_up(url: str, file: Path) -> Backup:
-    """Copy the ledger as of one moment into a new file that only this user can read, and verify its audit chain.
+    """Copy a consistent snapshot of the ledger to a new file that only this user can read; verify its audit chain.
 
     A ledger with a broken chain is copied, too, because repairing it requires the original.
 
-    Raises Misconfigured if the file exists or can't be written, or if pg_dump is missing; and LedgerUnavailable.
+    Raises Misconfigured if the file exists or can't be written, or if pg_dump is missing or would expose a secret.
+    Raises LedgerUnavailable if the ledger can't be copied.
     """
     parsed = engines.parse_url(url)
     copy = _back_up_sqlite if parsed.get_backend_name() == "sqlite" else _back_up_postgres
@@ -62,7 +63,7 @@ def back_up(url: str, file: Path) -> Backup:
 
 
 def _back_up_sqlite(url: URL, target: BinaryIO, folder: Path) -> tuple[ChainHead, ChainFault | None]:
-    """Copy through a file that is deleted at once, because SQLite writes only to a path."""
+    """Copy through a scratch file that's deleted immediately, because SQLite can write only to a path."""
     source = engines.sqlite_reader(url, SQLITE_TIMEOUT, 1)
     with ExitStack() as open_files:
         open_files.callback(source.dispose)
@@ -87,7 +88,7 @@ def _back_up_sqlite(url: URL, target: BinaryIO, folder: Path) -> tuple[ChainHead
 
 
 def _back_up_postgres(url: URL, target: BinaryIO, _: Path) -> tuple[ChainHead, ChainFault | None]:
-    """Have pg_dump dump the snapshot whose audit chain is verified, because a dump can't be queried."""
+    """Dump a snapshot with pg_dump, and verify the audit chain in the snapshot, because a dump can't be queried."""
     if shutil.which(PG_DUMP) is None:
         raise Misconfigured(_not_installed_sentence(url))
     engine = engines.postgres_migrator(url).execution_options(
@@ -116,8 +117,8 @@ def _not_installed_sentence(url: URL) -> Sentence:
 def _dump_command(url: URL, option: str) -> list[str]:
     """Return the command that dumps the database, without the password.
 
-    Raises Misconfigured if the URL has another secret: other users can see arguments, and libpq reads only the password
-    from the environment.
+    Raises Misconfigured if the URL has another secret, because other users can see a command's arguments, and the
+    password is the only secret that libpq reads from the environment.
     """
     from psycopg import pq  # noqa: PLC0415 - only PostgreSQL needs its driver
     from psycopg.conninfo import make_conninfo  # noqa: PLC0415

@@ -19,12 +19,12 @@ ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGINT raises KeyboardInterr
 
 @contextmanager
 def complete_file(file: Path) -> Iterator[BinaryIO]:
-    """Yield a new file that only this user can read. It gets its name when the block ends, and vanishes if it raises.
+    """Yield a new file that only this user can read. It's named when the block ends, or vanishes if that raises.
 
-    On Linux, the file has no name before, so it vanishes after SIGKILL or a power failure, too. Elsewhere, and on file
-    systems that don't support that, a later backup into the same folder deletes what remains.
+    On Linux, the file has no name until then, so it also vanishes after SIGKILL or a power failure. On other systems,
+    and on file systems that don't support this, a later backup to the same folder deletes the leftovers.
 
-    Raises OSError, and FileExistsError if the name was taken in the meantime.
+    Raises FileExistsError if the name was taken in the meantime, or another OSError.
     """
     _delete_stale(file.parent)
     handle = _open_unnamed(file.parent)
@@ -51,7 +51,7 @@ def complete_file(file: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def deleted_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Yield an empty file and its path; once the block ends, the path is gone, and the open file can still be used."""
+    """Yield an empty file and its path. The path is deleted when the block ends, but the open file stays usable."""
     handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
     try:
         yield os.fdopen(handle, "w+b"), Path(name)
@@ -60,7 +60,7 @@ def deleted_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def _open_unnamed(folder: Path) -> int | None:
-    """Return a new file without a name; None if this system or file system doesn't support that."""
+    """Return the descriptor of a new, unnamed file, or None if the system or file system doesn't support that."""
     if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
         with suppress(OSError):
             return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
@@ -69,7 +69,7 @@ def _open_unnamed(folder: Path) -> int | None:
 
 @contextmanager
 def _open_named(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Yield a file with a temporary name that is deleted when the block or the process ends, except by SIGKILL."""
+    """Yield a file and its temporary path, which is deleted when the block or process ends, except after SIGKILL."""
     ends = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in ENDING_SIGNALS}
     handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
     try:
@@ -87,7 +87,7 @@ def _sync(file: BinaryIO) -> None:
 
 
 def _delete_stale(folder: Path) -> None:
-    """Delete what killed backups left in a folder."""
+    """Delete the files that killed backups left in a folder."""
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_AFTER:

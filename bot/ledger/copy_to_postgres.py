@@ -28,7 +28,7 @@ ProgressCallback = Callable[[str, int], None]  # takes a table's name and how ma
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What was copied: the number of rows by table, the head of the audit chain, and the first fault in the chain."""
+    """What was copied: the row count by table, the audit chain's head, and the first fault in the chain, if any."""
 
     rows: Mapping[str, int]
     head: ChainHead
@@ -48,14 +48,15 @@ def copy_ledger(
     dry_run: bool = False,
     report_progress: ProgressCallback | None = None,
 ) -> CopyResult:
-    """Copy all of a ledger on SQLite into an empty one on PostgreSQL, or nothing.
+    """Copy an entire SQLite ledger into an empty PostgreSQL ledger, or copy nothing.
 
     Both are locked against other writers. `force`: copy even a ledger with a broken audit chain, unchanged. `dry_run`:
-    copy and compare everything, then roll back; the bot can keep writing to the source. `report_progress`: called after
-    each batch of rows.
+    copy and compare everything, then roll back; the source isn't locked, so the bot can keep writing to it.
+    `report_progress`: called after each batch of rows.
 
-    Raises Misconfigured if the two aren't on these databases or their tables aren't current; Refused if a bot is
-    using the source, the target isn't empty, the audit chain is broken, or the copy differs; and LedgerUnavailable.
+    Raises Misconfigured if the two aren't on these databases or their tables aren't current. Raises Refused if a bot is
+    using the source, the target isn't empty, the audit chain is broken, PostgreSQL rejects a row, or the copy differs.
+    Raises LedgerUnavailable.
     """
     _require_backends(source, target)
     with source.snapshot() if dry_run else source.exclusive() as old, target.exclusive() as new:
@@ -131,7 +132,7 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
 
 
 def _copy_table(source_table: Table, old: Connection, new: Connection, report_progress: ProgressCallback | None) -> int:
-    """Copy a table's rows in the order of their keys; return the number of rows."""
+    """Copy a table's rows in primary key order; return how many there were."""
     plain, count = _untyped(source_table), 0
     ordered = select(plain).order_by(*(plain.c[key.name] for key in source_table.primary_key))
     result = old.execution_options(yield_per=BATCH_SIZE).execute(ordered)
@@ -161,7 +162,7 @@ def _untyped(typed_table: Table) -> TableClause:
 
 
 def _copy_sequence(source_table: Table, old: Connection, new: Connection) -> None:
-    """Continue the numbers where the source ends, so that no number is reused, not even a deleted row's."""
+    """Continue the numbering where the source left off, so that no number is reused, not even a deleted row's."""
     numbers = source_table.autoincrement_column
     if numbers is None:
         return

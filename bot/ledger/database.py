@@ -66,9 +66,10 @@ _MIGRATION_MUTEX = threading.Lock()  # Alembic's context is global to the proces
 class SqlLedger:
     """`bot.ports.Ledger` on SQLAlchemy Core. Call `migrate()` or `prepare()` first.
 
-    `timeout`: seconds that a transaction can wait to begin and, on PostgreSQL, that each statement can wait for an
-    answer. `connections`: the maximum number of open connections, for reading (SQLite) or in total (PostgreSQL).
-    `observer`: receives the events of each committed transaction. `clock`: sets when a message was added.
+    `timeout`: how many seconds a transaction can wait to begin and, on PostgreSQL, how many each statement can wait for
+    an answer. `connections`: the maximum number of open connections, for reading (SQLite) or in total (PostgreSQL).
+    `observer`: receives the events of each committed transaction. `clock`: supplies the time at which a message is
+    added.
     """
 
     def __init__(
@@ -105,10 +106,10 @@ class SqlLedger:
 
     @contextmanager
     def write(self) -> Iterator[SqlLedgerTransaction]:
-        """Open a transaction; it commits when the block ends and rolls back if it raises.
+        """Open a transaction that commits when the block ends, or rolls back if the block raises.
 
-        Raises LedgerUnavailable if it can't begin within the timeout, or if the database fails within the block; and
-        LedgerFileGone.
+        Raises LedgerUnavailable if the transaction can't begin within the timeout, or if the database fails within the
+        block. Raises LedgerFileGone if one of SQLite's files was deleted or replaced.
         """
         end = time.monotonic() + self._timeout
         if not self._write_semaphore.acquire(self._timeout):
@@ -137,11 +138,11 @@ class SqlLedger:
             yield SqlLedgerReader(connection, self._read_operators())
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Set the source of operators' Slack ids. Each transaction calls `read_operators`."""
+        """Set the source of operators' Slack IDs; each transaction calls `read_operators`."""
         self._read_operators = read_operators
 
     def migrate(self, *, force: bool = False) -> str | None:
-        """Create or upgrade the tables, and return their previous revision. Of two calls at once, the second one waits.
+        """Create or upgrade the tables; return their previous revision, if any. Concurrent calls wait their turn.
 
         `force`: disconnect other processes from PostgreSQL. Raises LedgerUnavailable. Raises Misconfigured if a newer
         release wrote the ledger, or if existing tables would change while another process uses them.
@@ -160,10 +161,10 @@ class SqlLedger:
         return before.revision
 
     def prepare(self) -> None:
-        """Make the ledger ready for use: upgrade SQLite's tables, and require that PostgreSQL's are current.
+        """Make the ledger ready for use: upgrade SQLite's tables, or require that PostgreSQL's are current.
 
-        Several processes can share PostgreSQL, so a person decides when its tables change. Raises LedgerUnavailable,
-        and Misconfigured with the command to run.
+        Several processes can share a PostgreSQL ledger, so a person decides when its tables change. Raises
+        LedgerUnavailable. Raises Misconfigured, with what to do next, if the tables can't be used.
         """
         if self._is_sqlite:
             self.migrate()
@@ -171,9 +172,9 @@ class SqlLedger:
             self.require_current()
 
     def require_ledger(self) -> None:
-        """Require a ledger of any release, without creating or changing anything.
+        """Require that a ledger exists, from any release, without creating or changing anything.
 
-        Raises Misconfigured if there is none, and LedgerUnavailable.
+        Raises Misconfigured if there isn't one. Raises LedgerUnavailable.
         """
         if self._is_sqlite and not engines.file_path(self._url).is_file():
             raise Misconfigured(_no_ledger_message(self._url))
@@ -188,10 +189,11 @@ class SqlLedger:
             raise Misconfigured(_no_ledger_message(self._url))
 
     def require_current(self) -> None:
-        """Require a ledger with current tables, without creating or changing anything.
+        """Require that a ledger with current tables exists, without creating or changing anything.
 
-        From then on, each new connection to PostgreSQL requires the same tables, or raises LedgerUpgraded. Raises
-        Misconfigured, with the command to run, if the ledger is missing or from another release; LedgerUnavailable.
+        From then on, each new connection to PostgreSQL raises LedgerUpgraded if the tables have changed. Raises
+        Misconfigured, with the command to run, if the ledger is missing or from another release. Raises
+        LedgerUnavailable.
         """
         self.require_ledger()
         current_schema = self.schema()
@@ -208,7 +210,7 @@ class SqlLedger:
             return _read_schema(connection)
 
     def require_same_tables(self) -> None:
-        """Raise LedgerUpgraded if a new connection has found upgraded tables. This method itself makes no query."""
+        """Raise LedgerUpgraded if a new connection has found upgraded tables. Makes no query of its own."""
         if self._upgraded:
             raise self._upgraded
 
@@ -238,18 +240,18 @@ class SqlLedger:
 
     @contextmanager
     def exclusive(self) -> Iterator[Connection]:
-        """Open a transaction without a time limit that locks out migrations, and on SQLite all other writers.
+        """Open a transaction without a time limit that locks out migrations and, on SQLite, all other writers.
 
-        It commits when the block ends and rolls back if it raises. Raises LedgerUnavailable.
+        It commits when the block ends, or rolls back if the block raises. Raises LedgerUnavailable.
         """
         with _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             yield connection
 
     def lock_file(self) -> None:
-        """Keep other processes from using an SQLite ledger until this is closed or the process ends.
+        """Keep other processes from using an SQLite ledger until `close` is called or the process ends.
 
-        Does nothing on PostgreSQL, which several processes can share. Raises Misconfigured if another process uses
-        it, and LedgerUnavailable.
+        Does nothing on PostgreSQL, which several processes can share. Raises Misconfigured if another process is using
+        the ledger. Raises LedgerUnavailable if the ledger's file can't be created or locked.
         """
         if self._is_sqlite:
             _create_file(self._url)
@@ -262,7 +264,7 @@ class SqlLedger:
         return self._is_sqlite and LedgerFileLock(engines.file_path(self._url)).is_locked()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and release the lock file."""
         self._reader.dispose()
         self._writer.dispose()
         if self._file_lock is not None:
@@ -280,13 +282,13 @@ class SqlLedger:
             log.exception("can't count the committed events")
 
     def _connect(self, engine: Engine) -> Connection:
-        """Connect, unless a file is gone, because SQLite would create it again. Raises LedgerFileGone."""
+        """Connect. Raises LedgerFileGone if a file is gone, because SQLite would create it again."""
         self._file_watch.require_files()
         return engine.connect()
 
     @contextmanager
     def _migration_transaction(self) -> Iterator[Connection]:
-        """Begin a transaction that locks out the migrations of other processes."""
+        """Begin a transaction that locks out other processes' migrations."""
         if self._is_sqlite:
             _create_file(self._url)
             with self._connect(self._writer) as connection:
@@ -300,7 +302,10 @@ class SqlLedger:
                 yield connection
 
     def _lock_out_other_processes(self, connection: Connection, *, force: bool) -> None:
-        """Raise Misconfigured if another process uses the tables, and keep others from starting to."""
+        """Raise Misconfigured if another process uses the tables. On PostgreSQL, also keep others from starting to.
+
+        `force`: disconnect the others from PostgreSQL.
+        """
         if not self._is_sqlite:
             other_sessions.lock_out(connection, force=force)
         elif self._file_lock is None and self.is_locked:
@@ -312,7 +317,7 @@ class SqlLedger:
             )
 
     def _check_new_connection(self, connection: Any, record: object) -> None:
-        """Require that the tables of a new PostgreSQL connection haven't changed. Raises LedgerUpgraded."""
+        """Check on a new PostgreSQL connection that the tables haven't changed. Raises LedgerUpgraded if they have."""
         if not self._required_revision:
             return
         with ExitStack() as on_error:

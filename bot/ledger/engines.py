@@ -52,7 +52,7 @@ def create_file(url: URL) -> None:
 
 
 def file_path(url: URL) -> Path:
-    """Return SQLite's file."""
+    """Return the path of SQLite's file."""
     name = str(url.database)
     if "uri" in url.query:
         name = unquote(name.removeprefix("file:").partition("?")[0])
@@ -60,12 +60,12 @@ def file_path(url: URL) -> Path:
 
 
 def supports_several_processes(text: str) -> bool:
-    """Return whether several processes can use this ledger, as on PostgreSQL. Raises Misconfigured."""
+    """Return whether several processes can share the ledger at this URL, as on PostgreSQL. Raises Misconfigured."""
     return parse_url(text).get_backend_name() != "sqlite"
 
 
 def sqlite_writer(url: URL, timeout: float) -> Engine:
-    """Return an engine with one connection, whose transactions take SQLite's write lock when they begin."""
+    """Return an engine with one connection; each transaction takes SQLite's write lock when it begins."""
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=timeout, hide_parameters=True)
     _configure_sqlite(
         engine, timeout, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"
@@ -112,12 +112,15 @@ def postgres(url: URL, timeout: float, connections: int) -> Engine:
 
 
 def postgres_migrator(url: URL) -> Engine:
-    """Return an engine for migrations. While the server is up, only `other_sessions.lock_out` limits its waiting."""
+    """Return an engine for migrations.
+
+    While the server is up, only `other_sessions.lock_out` limits how long the engine waits.
+    """
     return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True, connect_args=KEEP_ALIVE)
 
 
 def with_options(url: URL, settings: dict[str, int]) -> URL:
-    """Return the URL with these PostgreSQL settings added to its own, the time zone UTC, and the program's name.
+    """Return the URL with these PostgreSQL settings, the UTC time zone, and the program's name added to its own.
 
     libpq uses the name only if neither the URL nor PGAPPNAME sets `application_name`.
     """
@@ -155,13 +158,13 @@ def _begin(connection: PoolProxiedConnection) -> None:
 
 
 class FairSemaphore:
-    """A fair semaphore: limits how many threads of a process write at a time, first come, first served.
+    """A fair semaphore that limits how many of a process's threads write at a time, first come, first served.
 
     SQLite has a single writer. With 90 connections competing for its lock, each retrying only occasionally, the p99
-    was 5.5 s; with one writer at a time, it was 41 ms. On PostgreSQL, connections are scarce, and SQLAlchemy's pool
-    isn't fair: 100 writers had a p99 of 2.6 s, and 0.6 s when they queue here. Every write ends at one row, the head
-    of the audit chain, so a few at a time are faster than many: 100 people who press a button at once get an answer
-    within 1.1 s with ten writers, and within 0.8 s with five.
+    latency was 5.5 s; with one writer at a time, it was 41 ms. On PostgreSQL, connections are scarce, and SQLAlchemy's
+    pool isn't fair: 100 writers had a p99 of 2.6 s when they waited for the pool, but 0.6 s when they queued here.
+    Every write ends at one row, the head of the audit chain, so a few at a time are faster than many: if 100 people
+    press a button at once, they all get an answer within 1.1 s with ten writers, but within 0.8 s with five.
     """
 
     def __init__(self, value: int) -> None:
@@ -171,9 +174,9 @@ class FairSemaphore:
         self._waiters: deque[threading.Event] = deque()
 
     def acquire(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for a turn; return whether the thread got it.
+        """Wait at most `timeout` seconds for a turn; return whether the thread got one.
 
-        Raises RuntimeError in a thread that already has a turn, since it could wait for itself.
+        Raises RuntimeError if the thread already has a turn, because it could end up waiting for its own.
         """
         with self._lock:
             if threading.get_ident() in self._holders:

@@ -18,7 +18,7 @@ class LedgerFileLock:
         self._lock = FileLock(ledger.with_name(f"{ledger.name}.lock"), mode=0o600)
 
     def acquire(self) -> None:
-        """Acquire the lock. Raises Misconfigured if another process has it, and LedgerUnavailable."""
+        """Acquire the lock. Raises Misconfigured if another process has it, or LedgerUnavailable if locking fails."""
         try:
             self._lock.acquire(blocking=False)
         except Timeout:

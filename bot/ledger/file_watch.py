@@ -1,4 +1,4 @@
-"""Detect that a file of an open SQLite ledger is gone. SQLite doesn't, and keeps committing to the deleted file."""
+"""Detect when a file of an open SQLite ledger is gone. SQLite doesn't; it keeps committing to the deleted file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ FileIdentity = tuple[int, int]  # device and inode
 
 
 class FileWatch:
-    """Compares the ledger's files by path with those that SQLite opened. Once one is gone, the ledger stays unusable.
+    """Compares the files at the ledger's paths with those that SQLite opened.
 
-    While the writer's connection is open, no process can delete SQLite's log or its index through SQLite. `monotonic`:
-    the clock in seconds that limits how often a missing file is logged.
+    Once one is gone, the ledger stays unusable. While the writer's connection is open, no process can delete SQLite's
+    log or the log's index through SQLite. `monotonic`: a clock in seconds, which limits how often a missing file is
+    logged.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -36,11 +37,11 @@ class FileWatch:
         self._next_log = -inf
 
     def attach(self, writer: Engine) -> None:
-        """Forget the log when the writer's connection closes."""
+        """Forget the log and its index whenever the writer's connection closes."""
         event.listen(writer, "close", self._forget_log)
 
     def require_files(self) -> None:
-        """Raise LedgerFileGone, and log it once a minute, if a file is or was missing, or was replaced.
+        """Raise LedgerFileGone if a file is, or ever was, missing or replaced; log that at most once a minute.
 
         Raises LedgerUnavailable if that can't be checked.
         """
@@ -59,7 +60,10 @@ class FileWatch:
         raise LedgerFileGone(GONE)
 
     def remember(self, connection: Connection) -> None:
-        """Remember the files, after `BEGIN IMMEDIATE` creates the log. SQLite's own paths follow links."""
+        """Remember which files SQLite has open; call this after `BEGIN IMMEDIATE`, which creates the log.
+
+        The paths are SQLite's own, with symbolic links resolved.
+        """
         if len(self._identities) < len(SUFFIXES):
             database = connection.exec_driver_sql("PRAGMA database_list").one()[2]
             for path in [Path(database + suffix) for suffix in SUFFIXES]:
@@ -67,13 +71,16 @@ class FileWatch:
                     self._identities.setdefault(path, identity)
 
     def _forget_log(self, *_: object) -> None:
-        """Forget all files but the database, because SQLite can delete them when the writer's connection closes."""
+        """Forget the log and its index, because SQLite can delete them when the writer's connection closes."""
         for path in [path for path in self._identities if path.name.endswith(SUFFIXES[1:])]:
             del self._identities[path]
 
 
 def _identify(path: Path) -> FileIdentity | None:
-    """Return which file is at a path; None if there's none. Raises LedgerUnavailable if the folder can't be read."""
+    """Return the identity of the file at a path, or None if there isn't one.
+
+    Raises LedgerUnavailable if the folder can't be read.
+    """
     try:
         status = path.stat()  # never opened: closing it would release SQLite's locks
     except (FileNotFoundError, NotADirectoryError):

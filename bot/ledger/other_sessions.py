@@ -32,9 +32,10 @@ ORDER BY 2
 
 
 def lock_out(connection: Connection, *, force: bool) -> None:
-    """Require that no one else is connected, and let no process read the revision of the tables until the commit.
+    """Require that no one else is connected, and keep others from reading the tables' revision until the commit.
 
-    A process reads the revision before it uses the tables. `force`: disconnect the others. Raises Misconfigured.
+    A process reads the revision before it uses the tables. `force`: disconnect the others. Raises Misconfigured if
+    others are connected or can't be disconnected.
     """
     _require_no_others(connection, force=force)  # before the lock, which would wait for a backup
     connection.execute(text("SET LOCAL lock_timeout = '60s'"))  # another role's backup isn't visible
@@ -44,7 +45,7 @@ def lock_out(connection: Connection, *, force: bool) -> None:
 
 
 def _require_no_others(connection: Connection, *, force: bool) -> None:
-    """Raise Misconfigured if others are connected, or disconnect them."""
+    """Raise Misconfigured if others are connected; with `force`, disconnect them instead."""
     # The session may have switched to the tables' owner, who can neither see nor end the sessions of its login.
     with connection.begin_nested() as as_login:
         connection.execute(text("SET LOCAL ROLE NONE"))

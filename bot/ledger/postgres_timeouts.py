@@ -1,8 +1,7 @@
-"""PostgreSQL connections that time out on the client.
+"""PostgreSQL connections with client-side timeouts.
 
-The server's own timeouts end a statement and report it over a working connection. If the server vanishes, or the
-network swallows everything, psycopg waits as long as the operating system keeps the connection: 15 minutes, or
-forever.
+The server's own timeouts end a statement and report it over a working connection. If the server vanishes or the network
+drops everything, psycopg waits for as long as the operating system keeps the connection: 15 minutes, or forever.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class TimeLimitedConnection(Connection[Any]):
     limit = 2.0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return the server's answer. Raises OperationalError, including when there's none in time."""
+        """Return the server's answer. Raises OperationalError if that fails, or if there's no answer in time."""
         try:
             return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -41,7 +40,7 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
     limit = 2.0
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Return the server's answer. Raises OperationalError, including when there's none in time."""
+        """Return the server's answer. Raises OperationalError if that fails, or if there's no answer in time."""
         try:
             return await super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
@@ -51,7 +50,7 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
             raise ConnectionTimeout(TIMED_OUT) from error
 
     async def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
-        """Yield notifications as they arrive, however long that takes."""
+        """Yield notifications as they arrive, for `timeout` seconds (by default, a day)."""
         async for notice in super().notifies(
             timeout=SECONDS_PER_DAY if timeout is None else timeout, stop_after=stop_after
         ):
@@ -59,12 +58,15 @@ class TimeLimitedAsyncConnection(AsyncConnection[Any]):
 
 
 def _has_no_answer(connection: TimeLimitedConnection | TimeLimitedAsyncConnection, error: OperationalError) -> bool:
-    """Return whether the server didn't respond: its errors have a code, and a broken connection is closed."""
+    """Return whether the error means that the server didn't respond.
+
+    The server's own errors have a code, and a broken connection is closed.
+    """
     return error.sqlstate is None and not connection.closed
 
 
 def with_time_limit(connection_class: type[T], limit: float) -> type[T]:
-    """Return a subclass with another limit (seconds), for a pool that creates its own connections."""
+    """Return a subclass with this limit, in seconds, for a pool that creates its own connections."""
     return type(connection_class.__name__, (connection_class,), {"limit": limit})
 
 

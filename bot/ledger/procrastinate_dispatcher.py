@@ -37,10 +37,10 @@ BatchHandler = Callable[[CheckBatch], None]
 
 
 class ProcrastinateDispatcher:
-    """`bot.ports.Dispatcher` for several processes on one PostgreSQL.
+    """`bot.ports.Dispatcher` for several processes on one PostgreSQL database.
 
-    A job only names its checks; the worker reads them and their claims from the ledger. So a job can be lost, late, or
-    run twice without harm: its claims expire, and the checks are dispatched again.
+    A job only names its checks; the worker reads them and their claims from the ledger. It's therefore harmless if a
+    job is lost, late, or run twice: its claims expire, and the checks are dispatched again.
     """
 
     def __init__(self, url: str, *, timeout: float = 2.0, concurrency: int = CONCURRENCY) -> None:
@@ -67,7 +67,7 @@ class ProcrastinateDispatcher:
         self._thread = threading.Thread(target=self._run_thread, name="checks", daemon=True)
 
     def set_handler(self, handler: BatchHandler) -> None:
-        """Set the handler of the batches that this process takes."""
+        """Set the handler for the batches that this process takes."""
         self._handler = handler
 
     def start(self) -> None:
@@ -147,7 +147,7 @@ class ProcrastinateDispatcher:
 def _conninfo(url: str, timeout: float) -> str:
     """Return the connection string for libpq, with the password.
 
-    A slow server aborts a statement once this process stops waiting for it.
+    Its options make a slow server abort a statement once this process stops waiting for it.
     """
     wait = max(1, int(timeout * 1000))
     url_with_options = engines.with_options(engines.parse_url(url), {"statement_timeout": wait, "lock_timeout": wait})

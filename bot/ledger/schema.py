@@ -13,7 +13,7 @@ NEWER_MESSAGE = say(
 
 
 class SchemaAge(Enum):
-    """The age of a ledger's tables, compared with this release."""
+    """The age of a ledger's tables relative to this release."""
 
     NONE = "none"  # there are no tables
     OLDER = "older"
@@ -49,7 +49,7 @@ def describe_schema(schema: Schema, url: str) -> Sentence:
 
 
 def advice(schema: Schema) -> Sentence | None:
-    """Return what to do before Registrar can use the ledger; None if nothing is needed."""
+    """Return what to run before this release can use the ledger, or None if there's nothing to run."""
     upgrade, database = Code("registrar db upgrade"), Code("REGISTRAR_DATABASE_URL")
     if schema.age is SchemaAge.OLDER:
         return say(

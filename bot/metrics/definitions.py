@@ -1,4 +1,4 @@
-"""Every metric with its labels: docs/reference/metrics.md is generated from these definitions."""
+"""Every metric and its labels; docs/reference/metrics.md is generated from these definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """The definition of one metric. `labels`: the values of each label."""
+    """The definition of one metric. `labels` maps each label to a description of its values."""
 
     name: str
     type: type[Counter] | type[Gauge] | type[Histogram]

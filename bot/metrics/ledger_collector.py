@@ -45,7 +45,7 @@ class LedgerCollector(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return the metrics' names, without reading the ledger."""
+        """Return the metrics' names and descriptions, without reading the ledger."""
         return [
             GaugeMetricFamily(shape.name, shape.description)
             for shape in METRIC_DEFINITIONS
@@ -53,7 +53,7 @@ class LedgerCollector(Collector):
         ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the ledger's backlog, or only that it isn't responding."""
+        """Yield metrics for the ledger's backlog, or only the one that says that the ledger isn't responding."""
         now = self._clock.now()
         try:
             with self._ledger.read() as reading:
@@ -98,7 +98,7 @@ def _gauges(backlog: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
 
 
 def _gauge(definition: MetricDefinition, values: Mapping[str, float]) -> GaugeMetricFamily:
-    """Return a gauge with its values by label; a gauge without a label has one value."""
+    """Return a gauge with one value per label value, or with a single value if it has no labels."""
     family = GaugeMetricFamily(definition.name, definition.description, labels=[*definition.labels])
     for label, value in values.items():
         family.add_metric([label] if definition.labels else [], value)

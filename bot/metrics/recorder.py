@@ -1,9 +1,9 @@
 """Metrics for Prometheus: what happened in this process, and the state of the ledger.
 
-Events are counted as they happen, each in the process that handled it: sum them over several processes. The ledger's
-state is read at each scrape, and each process reports the same: take the maximum. A label has few values, whatever
-users do: none contains text that people wrote, or a model's name. A registry with thousands of models would create that
-many series of each metric; the audit log and the card say which model it was.
+Events are counted as they happen, each in the process that handled it, so sum them across processes. The ledger's state
+is read at each scrape, and each process reports the same one, so take the maximum. No matter what users do, a label has
+few values: none contains text that people wrote, or a model's name. Otherwise, a registry with thousands of models
+would create that many series of each metric; the audit log and the card say which model it was.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _ERROR_NAMES = frozenset(
 
 
 class PrometheusMetrics:
-    """`bot.ports.Observer` that counts for Prometheus, in a registry of its own."""
+    """`bot.ports.Observer` that counts for Prometheus, in its own collector registry."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # unused, and they'd double the page
@@ -93,7 +93,7 @@ class PrometheusMetrics:
         self._registry.register(LedgerCollector(ledger, clock))
 
     def exposition(self) -> tuple[bytes, str]:
-        """Return everything as Prometheus reads it, and the content type."""
+        """Return all metrics in Prometheus's text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     # -- the port ----------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class PrometheusMetrics:
             self._check_delay.observe(delay.total_seconds())
 
     def _count_end(self, event: Event) -> None:
-        """Count how long a request waited. One that was approved and then failed to transition was already counted."""
+        """Count how long a request waited. One whose transition failed after approval was already counted."""
         opened = event.evidence.get("opened_at")
         if opened:
             waited = event.at - datetime.fromisoformat(opened)
@@ -151,7 +151,7 @@ class PrometheusMetrics:
         )
 
     def _initialize_labels(self) -> None:
-        """Start every counter at 0: a rate needs a sample from before the first event."""
+        """Start the counters at 0, because a rate needs a sample from before the first event."""
         for choice in (*(vote.value for vote in VoteChoice), "withdrawn"):
             self._votes.labels(choice)
         for cause in ROLLBACK_CAUSES:

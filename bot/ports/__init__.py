@@ -1,4 +1,4 @@
-"""The services' interfaces to the outside. Every adapter of a port passes the same contract tests."""
+"""The services' interfaces to the outside world. All adapters of a port pass the same contract tests."""
 
 from bot.ports.external import (
     NO_DIRECTORY,

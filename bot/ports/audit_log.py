@@ -1,4 +1,4 @@
-"""The part of the ledger about the audit log."""
+"""Ledger ports for the audit log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class AuditLogReader(Protocol):
     """Reads the audit log."""
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
-        """Return audit events in the order of the chain, oldest first.
+        """Return audit events in chain order, oldest first.
 
-        `model`: only events about this model. `after_number`: only events after the one with this number. `limit`: how
-        many to return at most.
+        `model`: only events about this model. `after_number`: only events after the one with this number. `limit`: the
+        maximum number to return.
         """
 
     def latest_audit_events(
@@ -32,8 +32,8 @@ class AuditLogReader(Protocol):
         """Return audit events, newest first.
 
         `model`: only events about this model. `tags`: only events with one of these tags; empty means any. `since`:
-        only events at or after this time. `before_number`: only events before the one with this number. `limit`: how
-        many to return at most.
+        only events at or after this time. `before_number`: only events before the one with this number. `limit`: the
+        maximum number to return.
         """
 
     def audit_records(
@@ -47,7 +47,7 @@ class AuditLogReader(Protocol):
         """Return audit rows as they're stored, oldest first, including rows without a valid event.
 
         `model`: only events about this model. `since`: only events at or after this time. `after_number`: only events
-        after the one with this number. `limit`: how many to return at most.
+        after the one with this number. `limit`: the maximum number to return.
         """
 
     def audit_head(self) -> ChainHead:
@@ -61,7 +61,8 @@ class AuditLogWriter(AuditLogReader, Protocol):
         """Add an event to the audit chain. Raises ValueError or TypeError if its evidence isn't JSON."""
 
     def append_audit(self) -> list[ChainedEvent]:
-        """Append the events that were added so far to the chain; return all of this transaction's, with their hashes.
+        """Append the pending events to the chain; return all of this transaction's events, with their hashes.
 
-        From then on, other transactions wait for this one. The ledger calls it again before it commits.
+        Pending events are those added since the last call. If there are any, other transactions wait for this one to
+        end before they append theirs. The ledger calls this again before it commits.
         """

@@ -1,4 +1,4 @@
-"""Ports to everything else: the clock, metric sources, Slack, files, and metrics."""
+"""Ports to everything but the ledger and the registry: the clock, metric sources, Slack, files, and metrics."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Clock(Protocol):
     """Tells the time."""
 
     def now(self) -> datetime:
-        """Return the current time in UTC, with its zone."""
+        """Return the current time as an aware datetime in UTC."""
 
 
 class SystemClock:
-    """The system's clock. Nothing else reads it, so that tests can set the time."""
+    """The system clock. Nothing else reads the system time, so that tests can set the time."""
 
     def now(self) -> datetime:
         """Return the current time in UTC."""
@@ -37,7 +37,7 @@ class Observer(Protocol):
     """Counts what happens in this process. No method blocks or raises."""
 
     def events_committed(self, events: Sequence[Event]) -> None:
-        """Count the audit events of a transaction that was just committed."""
+        """Count the audit events of a transaction that has just been committed."""
 
     def registry_called(self, operation: str, seconds: float, error: str = "") -> None:
         """Count a call to the registry. `error`: the class of the error; empty if there was none."""
@@ -69,21 +69,21 @@ NO_OBSERVER: Final = NullObserver()
 
 
 class MetricSource(Protocol):
-    """A source of measurements. Plugins add types through the entry point group `registrar.sources`."""
+    """A source of measurements. Plugins add source types through the entry point group `registrar.sources`."""
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return an answer to each query, in order; identical queries are sent once.
+        """Return an answer to each query, in order; send identical queries only once.
 
-        An error in one query is the ERROR outcome of its answer. Raises Unreachable or Misconfigured if all of them
-        fail. Keeps to the queries' timeouts.
+        If one query fails, the outcome of its answer is ERROR. Raises Unreachable or Misconfigured if all of them fail.
+        Respects the queries' timeouts.
         """
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return past points, about one per `step`, for a backtest; includes older versions."""
+        """Return past points for a backtest, about one per `step`, including those of older versions."""
 
 
 class ServingProbes(Protocol):
-    """Read from serving endpoints which version they serve."""
+    """Asks serving endpoints which version they serve."""
 
     def serving_version(self, probe: ServingProbe, model: str) -> str:
         """Return the version that the endpoint reports, as text. Raises Unreachable with the reason."""
@@ -93,16 +93,16 @@ class Notifier(Protocol):
     """Delivers messages to people in Slack."""
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Deliver a message. Doesn't raise for anything that Slack answers.
+        """Deliver a message. Doesn't raise, whatever Slack responds.
 
-        Sends nothing after the message's `claimed_until`, since another process may be delivering it by then.
+        Sends nothing after the message's `claimed_until`, because another process may be delivering it by then.
         """
 
     def channel_id(self, name: str) -> str:
-        """Return the id of the channel with this name; the name itself if it's an id, or if the id isn't known."""
+        """Return the ID of the channel with this name; `name` itself if it's an ID, or if the ID isn't known."""
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Delete a message that was posted twice, if possible."""
+        """Delete a duplicate of a message, if possible."""
 
 
 class PolicyFile(Protocol):
@@ -110,13 +110,13 @@ class PolicyFile(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that people know it by."""
+        """The file's name, as shown to people."""
 
     def change_marker(self) -> object:
-        """Return a value that changes when the file is written or replaced; None if there is no file."""
+        """Return a value that changes when the file is written or replaced; None if there's no file."""
 
     def read_text(self) -> str:
-        """Return its text. Raises Misconfigured if it can't be read."""
+        """Return the file's text. Raises Misconfigured if it can't be read."""
 
     def parse(self, text: str) -> Policy:
         """Parse a policy. Raises Misconfigured with all errors found in the text."""
@@ -126,10 +126,13 @@ class AnchorFile(Protocol):
     """An append-only file of audit anchors, compared with the ledger at startup."""
 
     def append_line(self, path: str, line: str) -> None:
-        """Append a line, which includes its line break, and flush it to disk. Raises Misconfigured if that fails."""
+        """Append `line`, which ends with a line break, and flush it to disk. Raises Misconfigured if that fails."""
 
     def read_text(self, path: str) -> str | None:
-        """Return its text; None if it isn't a file that can be read back. Raises Misconfigured if that fails."""
+        """Return the file's text; None if there's no file to read back. Raises Misconfigured if reading it fails.
+
+        A pipe or a device can't be read back.
+        """
 
 
 class PassportSigner(Protocol):
@@ -154,23 +157,27 @@ class Directory(Protocol):
         """Return the person's account status and user groups. Raises SlackUnreachable."""
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return the profiles of people who acted earlier, by user id, read now instead of from the cache.
+        """Return the profiles of people who acted earlier, by user ID, with accounts read now instead of cached.
 
-        Someone who acted in the terminal has no workspace and counts as a member of this one. Raises SlackUnreachable.
+        Their user groups can be up to 60 seconds old. Someone who acted in the terminal has no workspace and counts as
+        a member of this one. Raises SlackUnreachable.
         """
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return the people behind user and user group ids, cached for 60 seconds.
+        """Return the users that user and user group IDs stand for, cached for 60 seconds.
 
-        An account that Slack doesn't describe counts as active. So do the accounts in a large group, which would take
-        too long to look up. Raises SlackUnreachable if Slack can't be reached at all.
+        An account that Slack doesn't describe counts as active. So do all accounts if there are too many to look up.
+        Raises SlackUnreachable if Slack can't be reached at all.
         """
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the user ids behind user and user group ids, sorted, without any that Slack doesn't resolve."""
+        """Return the IDs of the users that user and user group IDs stand for, sorted.
+
+        IDs that Slack can't resolve are left out.
+        """
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return display names by user or user group id, without any that Slack doesn't resolve."""
+        """Return display names by user or user group ID, without those that Slack can't resolve."""
 
 
 class DisconnectedDirectory:
@@ -185,7 +192,7 @@ class DisconnectedDirectory:
         raise SlackNotConnected("This process isn't connected to Slack.")
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return the people among the ids."""
+        """Return the users among the IDs, without looking them up."""
         return EligibleApprovers.from_ids(ids)
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:

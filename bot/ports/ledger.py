@@ -46,16 +46,13 @@ class LedgerReader(
     AuditLogReader,
     Protocol,
 ):
-    """A consistent view of the ledger. All times, here and in a transaction, are in UTC with their zone."""
+    """A consistent view of the ledger. All times, here and in transactions, are aware datetimes in UTC."""
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return a count of everything that is unfinished at `now`.
-
-        The cost doesn't grow with finished work.
-        """
+        """Count everything that's unfinished at `now`. The cost doesn't grow with the amount of finished work."""
 
     def due_work(self, now: datetime) -> frozenset[DueWork]:
-        """Return the kinds of work that may be due at `now`, in one query. If there's any, its kind is included."""
+        """Return the kinds of work that may be due at `now`, with one query. A kind with due work is never missing."""
 
 
 class LedgerTransaction(
@@ -76,22 +73,22 @@ class Ledger(Protocol):
     """The database that all decisions are based on."""
 
     def write(self) -> AbstractContextManager[LedgerTransaction]:
-        """Open a transaction; it commits when the block ends and rolls back if it raises.
+        """Open a transaction; it commits when the block ends, and rolls back if the block raises.
 
-        Raises LedgerUnavailable if it can't be opened in time.
+        Raises LedgerUnavailable if the transaction can't be opened in time.
         """
 
     def read(self) -> AbstractContextManager[LedgerReader]:
         """Open a consistent view of the ledger. Raises LedgerUnavailable if it can't be opened in time."""
 
     def require_same_tables(self) -> None:
-        """Raise LedgerUpgraded if another version has upgraded the tables since this process started."""
+        """Raise LedgerUpgraded if another version of Registrar has upgraded the tables since this process started."""
 
     def set_operator_ids(self, read_operators: Callable[[], Mapping[str, str]]) -> None:
-        """Set the source of operators' Slack ids.
+        """Set the source of operators' Slack IDs.
 
-        `read_operators` returns Slack ids by operator name. Each transaction calls it, and adds the ids to operators
-        that it reads from the ledger.
+        `read_operators` returns Slack IDs by operator name. Each transaction calls it, and adds the IDs to the
+        operators that it reads from the ledger.
         """
 
     def close(self) -> None:
@@ -99,10 +96,10 @@ class Ledger(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Runs batches of checks elsewhere: on a thread of this process, or on a worker on another machine."""
+    """Runs batches of checks in the background: on a thread of this process, or on a worker on another machine."""
 
     def set_handler(self, handler: Callable[[CheckBatch], None]) -> None:
-        """Set the handler of the batches that this process takes.
+        """Set the handler for the batches that this process takes.
 
         `handler` must not raise; it's called from several threads at once.
         """
@@ -117,11 +114,11 @@ class Dispatcher(Protocol):
         """
 
     def close(self) -> None:
-        """Take no new batches, and wait a few seconds for those that are running."""
+        """Stop taking batches, and wait a few seconds for running ones to finish."""
 
 
 def read_monitor_chart(reader: LedgerReader, monitor: Monitor, metrics: MetricCatalog) -> MonitorChart:
-    """Return the chart of a monitor's recent checks, with the transitions of Production among them."""
+    """Return the chart of a monitor's recent checks, with the Production transitions during that time."""
     return build_monitor_chart(
         monitor,
         reader.monitor_state(monitor.id),
@@ -132,16 +129,16 @@ def read_monitor_chart(reader: LedgerReader, monitor: Monitor, metrics: MetricCa
 
 
 def read_proposal(reader: LedgerReader, proposal_id: str) -> MonitorProposal:
-    """Return a monitor that an agent proposed. Raises UnknownRequest, also for a command that isn't a proposal."""
+    """Return a monitor that an agent proposed. Raises UnknownRequest if no proposal has this ID."""
     with suppress(KeyError):
         return to_proposal(reader.queued_command(proposal_id))
     raise UnknownRequest(proposal_messages.unknown_proposal(proposal_id))
 
 
 def to_proposal(queued: QueuedCommand) -> MonitorProposal:
-    """Return the monitor that an agent proposed, as `with_proposal` stored it. Raises UnknownRequest if there's none.
+    """Return the monitor that an agent proposed, stored by `with_proposal`. Raises UnknownRequest if there's none.
 
-    Only agents of clients propose: a person's form can't pretend to be a proposal.
+    Only a client's agent can make proposals, so a person's form can't pose as one.
     """
     data = queued.command.get(_PROPOSAL)
     if data is None or queued.agent is None or not isinstance(queued.caller, Client):
@@ -150,12 +147,12 @@ def to_proposal(queued: QueuedCommand) -> MonitorProposal:
 
 
 def with_proposal(queued: QueuedCommand, proposal: MonitorProposal) -> QueuedCommand:
-    """Return the draft with the proposal. `load_command` rejects it then, so no form and no queue can execute it."""
+    """Return the draft with the proposal added. `load_command` rejects it, so no form or queue can execute it."""
     return replace(queued, command=queued.command | {_PROPOSAL: pack_proposal(proposal)})
 
 
 def read_incident_facts(reader: LedgerReader, incident_id: str) -> IncidentFacts:
-    """Return what the ledger has about an incident, for its review. Raises UnknownRequest."""
+    """Return what the ledger records about an incident, for its review. Raises UnknownRequest."""
     incident = reader.incident(incident_id)
     monitors = monitors_of_incident(incident, reader.monitors(incident.model or None))
     model, replaced = incident.model, _replacement(reader, incident)
@@ -174,7 +171,7 @@ def read_incident_facts(reader: LedgerReader, incident_id: str) -> IncidentFacts
 
 
 def _replacement(reader: LedgerReader, incident: Incident) -> Transition | None:
-    """Return the incident's rollback, or else the transition that ended the incident."""
+    """Return the incident's rollback, or else the transition that ended the incident; None if there's neither."""
     if incident.rollback:
         return _transition(reader, incident.rollback)
     if incident.ending not in {IncidentEnding.ROLLED_BACK, IncidentEnding.OVERTAKEN}:
@@ -194,7 +191,7 @@ def _transition(reader: LedgerReader, transition_id: str | None) -> Transition |
 
 
 def _first_failure(reader: LedgerReader, incident: Incident, monitors: Sequence[Monitor]) -> Measurement | None:
-    """Return the first failing check, or None if it's too long ago to be among the checks that are read."""
+    """Return the first failing check, or None if it's older than the checks that are read."""
     just_before = incident.since - timedelta(seconds=1)
     checks = [
         check
@@ -206,7 +203,7 @@ def _first_failure(reader: LedgerReader, incident: Incident, monitors: Sequence[
 
 
 def _first_entry(reader: LedgerReader, replaced: Transition) -> datetime | None:
-    """Return when the restored version first entered Production, before it was restored."""
+    """Return when the restored version first entered Production, not counting the restore, or None."""
     entries = reader.production_entries(replaced.model, replaced.version)
     return min((transition_time(entry) for entry in entries if entry.id != replaced.id), default=None)
 

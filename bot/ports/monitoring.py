@@ -1,4 +1,4 @@
-"""The part of the ledger about monitors, checks, baselines, readings, and incidents."""
+"""Ledger ports for monitors, checks, baselines, readings, and incidents."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ class MonitoringReader(Protocol):
     """Reads monitors, checks, baselines, readings, and incidents."""
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
-        """Return the monitors that haven't been removed, by model and name.
+        """Return the monitors that haven't been removed, sorted by model and name.
 
         `model`: only this model's monitors; None means any.
         """
 
     def monitor(self, monitor_id: str) -> Monitor:
-        """Return a monitor, even a removed one. Raises UnknownRequest if none has this id."""
+        """Return a monitor, even a removed one. Raises UnknownRequest if none has this ID."""
 
     def monitor_states(self) -> dict[str, MonitorState]:
-        """Return the state of every monitor, by monitor id."""
+        """Return the state of every monitor, by monitor ID."""
 
     def monitor_state(self, monitor_id: str) -> MonitorState:
-        """Return a monitor's state; the initial one if it has never been checked."""
+        """Return a monitor's state, or the initial state if it has never been checked."""
 
     def due_monitors(self, now: datetime, limit: int = 1000) -> list[tuple[Monitor, MonitorState]]:
-        """Return the monitors whose check is due at `now`, the longest overdue first, with their states.
+        """Return the monitors with a check due at `now`, longest overdue first, with their states.
 
-        Paused and removed monitors are left out, and so are those that a process is checking. `limit`: how many to
-        return at most.
+        Paused and removed monitors are left out, and so are those that a process is checking. `limit`: the maximum
+        number to return.
         """
 
     def claimed_monitors(self, batch: CheckBatch, now: datetime) -> list[tuple[Monitor, MonitorState]]:
         """Return the monitors in a batch whose claims haven't expired by `now`, with their states.
 
-        The longest overdue come first.
+        The longest-overdue ones come first.
         """
 
     def measurements(
@@ -54,7 +54,7 @@ class MonitoringReader(Protocol):
         """Return a monitor's finished checks, newest first.
 
         `since`: only checks after this time. `from_revision`: only checks by this revision of the monitor or a later
-        one. `limit`: how many to return at most.
+        one. `limit`: the maximum number to return.
         """
 
     def series(
@@ -69,22 +69,22 @@ class MonitoringReader(Protocol):
     ) -> list[CheckValue]:
         """Return the values that a monitor measured after `since` and up to `until`, oldest first.
 
-        Each comes with its time and total. Values from before the monitor was changed to measure something else are
-        left out. `transition_id`: only values in the term that this transition began. `except_transition_id`: only
-        values in all other terms. `except_versions`: versions to leave out.
+        Each comes with its time and total. Values from before the last change in what the monitor measures are left
+        out. `transition_id`: only values in the term that this transition began. `except_transition_id`: only values
+        outside the term that this transition began. `except_versions`: versions to leave out.
         """
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[RecordedCheck]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first.
 
-        Checks from before the monitor was changed to measure something else are left out.
+        Checks from before the last change in what the monitor measures are left out.
         """
 
     def baselines(self, monitor_ids: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
-        """Return the frozen baselines of these monitors, by monitor id.
+        """Return the frozen baselines of these monitors, by monitor ID.
 
-        Each one names its term and rule. `own`: return the baselines taken from the versions' own days in
-        Production instead of those from before their terms.
+        Each baseline identifies its term and the settings that it depends on. `own`: return the baselines taken from
+        the versions' own days in Production, not those from before their terms.
         """
 
     def readings(
@@ -93,21 +93,21 @@ class MonitoringReader(Protocol):
         """Return the readings that were pushed to a source, oldest first.
 
         `metrics`: the metrics to return, as pairs of model and metric name. `since`, `until`: only readings whose own
-        time is after `since` and not after `until`.
+        time (not the time of receipt) is after `since` and no later than `until`.
         """
 
     def incident(self, incident_id: str) -> Incident:
-        """Return an incident. Raises UnknownRequest if none has this id."""
+        """Return an incident. Raises UnknownRequest if none has this ID."""
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """Return incidents, newest first.
 
-        `model`: only this model's incidents; None means any. `open_only`: leave out resolved ones. `limit`: how many to
-        return at most.
+        `model`: only this model's incidents; None means any. `open_only`: leave out resolved ones. `limit`: the maximum
+        number to return.
         """
 
     def tripped_breakers(self) -> list[TrippedBreaker]:
-        """Return the tripped circuit breakers, by model."""
+        """Return the tripped circuit breakers, sorted by model."""
 
 
 class MonitoringWriter(MonitoringReader, Protocol):
@@ -120,38 +120,38 @@ class MonitoringWriter(MonitoringReader, Protocol):
         """Write the monitor's current state."""
 
     def save_monitor_state(self, *states: MonitorState) -> None:
-        """Insert or update the states of monitors; a state's slot never decreases."""
+        """Insert or update monitor states; never decrease a state's slot."""
 
     def claim_slots(self, claims: Mapping[tuple[str, int], Claim]) -> set[tuple[str, int]]:
-        """Claim checks; return those that are neither finished nor claimed by another owner.
+        """Claim the checks that are neither finished nor currently claimed; return them.
 
-        `claims`: by the checks, as pairs of monitor id and slot. A claim that has expired can be taken over.
+        `claims`: the claims by check, a pair of monitor ID and slot. A claim that has expired is taken over.
         """
 
     def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
-        """Write the results of claimed checks; return those that `owner` still held.
+        """Write the results of the checks that `owner` still has claimed; return those checks.
 
-        Checks are identified by monitor id and slot. The results of all others are dropped.
+        Checks are identified by monitor ID and slot. All other results are dropped.
         """
 
     def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
         """Insert or replace the frozen baselines of monitors.
 
-        `own`: these are taken from the versions' own days in Production, not from before their terms.
+        `own`: they were taken from the versions' own days in Production, not from before their terms.
         """
 
     def add_readings(self, pushed: Sequence[PushedReading]) -> int:
-        """Insert the readings that are new; return their number.
+        """Insert the new readings; return how many there were.
 
-        Two readings are the same if their source, model, metric, version, and time are.
+        Readings with the same source, model, metric, version, and time count as the same.
         """
 
     def purge(self, *, measurements_before: datetime, readings_before: datetime, now: datetime) -> int:
-        """Delete old checks, readings, idempotent calls, and expired nonces; return how many rows were deleted.
+        """Delete old checks, readings, and idempotent calls, and expired nonces; return how many were deleted.
 
-        `measurements_before`: delete checks from before this time, except those that a frozen baseline was taken from;
-        they stay until their monitor is removed. `readings_before`: delete readings and calls that were received before
-        this time. `now`: delete nonces that expired before this time.
+        `measurements_before`: delete checks from before this time, except those that a frozen baseline was taken from,
+        which stay until their monitor is removed. `readings_before`: delete readings and calls that were received
+        before this time. `now`: delete nonces that expired before this time.
         """
 
     def add_incident(self, incident: Incident) -> bool:

@@ -1,4 +1,4 @@
-"""The part of the ledger about requests, votes, and freezes."""
+"""Ledger ports for requests, votes, and freezes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PromotionReader(Protocol):
     """Reads requests, votes, and freezes."""
 
     def request(self, request_id: str) -> Request:
-        """Return a request. Raises UnknownRequest if none has this id."""
+        """Return a request. Raises UnknownRequest if none has this ID."""
 
     def requests(
         self,
@@ -31,26 +31,29 @@ class PromotionReader(Protocol):
         """Return requests, newest first.
 
         `model`, `version`, `requester`: only requests that match; None means any. `states`: only requests in one of
-        these states; empty means any. `limit`: how many to return at most.
+        these states; empty means any. `limit`: the maximum number to return.
         """
 
     def open_request(self, model: str, target: Stage) -> Request | None:
         """Return the open request for this model and target stage, or None."""
 
     def requests_to_review(self, model: str | None = None, limit: int = 1000) -> list[Request]:
-        """Return finished requests that broke glass and still need a review, earliest due date first.
+        """Return finished break-glass requests that still need a review, earliest due date first.
 
-        `model`: only this model's requests; None means any. `limit`: how many to return at most.
+        `model`: only this model's requests; None means any. `limit`: the maximum number to return.
         """
 
     def expired_request_ids(self, now: datetime) -> list[str]:
-        """Return the ids of pending requests that have expired by `now`, earliest first."""
+        """Return the IDs of pending requests that have expired by `now`, earliest first."""
 
     def votes(self, request_id: str) -> list[Vote]:
         """Return the votes on a request in the order they were cast."""
 
     def votes_by_request(self, request_ids: Collection[str]) -> dict[str, list[Vote]]:
-        """Return the votes on these requests, in the order they were cast; a request without votes is left out."""
+        """Return the votes on these requests by request ID, in the order they were cast.
+
+        Requests without votes are left out.
+        """
 
     def freezes(self) -> list[Freeze]:
         """Return the freezes that no one has ended early, oldest first.
@@ -65,8 +68,7 @@ class PromotionWriter(PromotionReader, Protocol):
     def lock_request(self, request_id: str) -> Request:
         """Return a request, locked until the transaction ends.
 
-        Other transactions wait before they lock it, change it, or vote on it. Raises UnknownRequest if none has
-        this id.
+        Other transactions have to wait to lock it, change it, or vote on it. Raises UnknownRequest if none has this ID.
         """
 
     def add_request(self, request: Request) -> None:
@@ -79,10 +81,7 @@ class PromotionWriter(PromotionReader, Protocol):
         """Insert a vote; return False if this person has already voted on the request."""
 
     def delete_vote(self, request_id: str, voter: Person) -> bool:
-        """Delete a person's vote; return False if there is none.
-
-        The audit log keeps the vote.
-        """
+        """Delete a person's vote; return False if there is none. The audit log keeps the vote."""
 
     def save_vote(self, vote: Vote) -> None:
         """Write the vote's current state."""

@@ -1,4 +1,4 @@
-"""The values that ports take and return: rows of the ledger, queries, and results."""
+"""The values that ports take and return: ledger rows, queries, and results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bot.domain.transitions.transition import Transition, TransitionState
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Work that only the process `owner` does from `now` until `until`. If it dies, another one takes over then."""
+    """A process's exclusive claim on work, from `now` to `until`. If `owner` dies, another process takes over then."""
 
     owner: str
     now: datetime
@@ -40,9 +40,9 @@ class QueuedCommandState(Enum):
 class QueuedCommand:
     """A command that is recorded before the registry is read. `where` is the channel it came from.
 
-    `command` is the input of `load_command`. A request that it opens has the same id. `key` is the caller's idempotency
-    key, and prevents a second command with it. `digest` is the hash of what was sent. If the command was refused,
-    `error` is the error's class, and `outcome` its sentence.
+    `command` is the input of `load_command`. If the command opens a request, the request has the same ID. `key` is the
+    caller's idempotency key, which prevents a second command with the same key. `digest` is the hash of what was sent.
+    If the command was refused, `error` is the error's class, and `outcome` is its message.
     """
 
     id: str
@@ -66,8 +66,8 @@ class QueuedCommand:
 class TagUpdate:
     """A write to a version's tags in the registry, queued together with the change it reports.
 
-    `tags`: values to set, or None to delete the tag. `line`: what to add to the description. `alias`: an alias to
-    delete if it still names the version. The updates of one version are written in order.
+    `tags`: the value to set for each tag, or None to delete the tag. `line`: what to add to the description. `alias`:
+    an alias to delete if it still points to the version. The updates for one version are written in order.
     """
 
     id: str
@@ -108,12 +108,12 @@ class MessageKind(Enum):
 
     @property
     def is_updated_in_place(self) -> bool:
-        """Whether an ordering key has one such message, which is edited instead of posted again."""
+        """Whether an ordering key has only one message of this kind, which is edited instead of posted again."""
         return self in _UPDATED_IN_PLACE
 
     @property
     def is_in_thread(self) -> bool:
-        """Whether it's posted in the thread of the message with the same ordering key."""
+        """Whether messages of this kind are posted in the thread of the message with the same ordering key."""
         return self in {MessageKind.THREAD_REPLY, MessageKind.CHART, MessageKind.REVIEW}
 
 
@@ -140,13 +140,17 @@ class OutboxMessage:
 
     @property
     def ref_key(self) -> str:
-        """The key under which its place is recorded: the ordering key if it has only one place, the latest."""
+        """The key under which the message's location is recorded.
+
+        That's the ordering key if only the latest location for that key is recorded: for messages that are updated in
+        place, and for audit messages. Otherwise, it's the message's own key.
+        """
         return self.lane if self.kind.is_updated_in_place or self.kind is MessageKind.AUDIT else self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryProgress:
-    """The progress of an outbox row: why it isn't delivered, if known, and when it's tried next."""
+    """An outbox row's delivery progress: why it hasn't been delivered, if known, and when it's tried next."""
 
     is_waiting: bool
     why: str = ""
@@ -155,9 +159,10 @@ class DeliveryProgress:
 
 @dataclass(frozen=True, slots=True)
 class MessageRef:
-    """Where a message is in Slack; `file` is the id of an uploaded file.
+    """The location of a message in Slack; `file` is the ID of an uploaded file.
 
-    For an audit stream, `channel` is the last message that was delivered, and `ts` the number of its last event.
+    For an audit stream, `channel` is the key of the last delivered message, and `ts` is the number of that message's
+    last event.
     """
 
     channel: str
@@ -167,7 +172,7 @@ class MessageRef:
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """The number pending, and since when the oldest has been pending; None if there are none or it isn't known."""
+    """How many are pending, and since when the oldest has been; `since` is None if there are none or it's unknown."""
 
     number: int = 0
     since: datetime | None = None
@@ -205,7 +210,7 @@ class DueWork(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CheckBatch:
-    """Checks against one source that run together: who claimed them, and pairs of monitor id and slot."""
+    """Checks against one source that run together, as pairs of monitor ID and slot. `owner` has claimed them."""
 
     source: str
     owner: str
@@ -255,7 +260,7 @@ class DeliveryOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The result of a delivery attempt. `is_new`: the message was posted now, not edited or found."""
+    """The result of a delivery attempt. `is_new`: whether the message was newly posted, not edited or found."""
 
     outcome: DeliveryOutcome
     message_ref: MessageRef | None = None

@@ -1,4 +1,4 @@
-"""The ports to a model registry and its experiments, and what an adapter returns for both.
+"""Ports to a model registry and its experiments, and the types with which an adapter provides both.
 
 docs/how-to/write-a-registry-adapter.md describes what an adapter must do, and bot/registry/contract tests it.
 """
@@ -21,13 +21,13 @@ class ModelRegistry(Protocol):
 
     Every method can raise RegistryUnreachable, if retrying later can help, and RegistryRefused, if it can't. A product
     can store other things with its models, such as prompts. Methods never return or change those, and raise
-    UnknownModel for them. A write takes one request, and one more if the model wasn't read within the last minute. A
-    registry that ignores case can find a model by a name in another letter case. The result has the stored name, so a
-    caller that passes what a person typed must compare the two.
+    UnknownModel for them. A write takes one request, and one more if the model wasn't read within the last minute. If a
+    registry ignores case, it can return a model whose name differs from the given one only in case. The result has the
+    stored name, so a caller that passes a name someone typed must compare the two.
     """
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose names contain `text` in any case, sorted by name. One request per 1,000 models."""
+        """Return the models whose names contain `text`, ignoring case, sorted by name. One request per 1,000 models."""
         ...
 
     def model(self, name: str) -> ModelInfo:
@@ -35,7 +35,7 @@ class ModelRegistry(Protocol):
         ...
 
     def versions(self, name: str) -> list[VersionInfo]:
-        """Return every version of the model, newest number first, without aliases; none for an unknown model.
+        """Return every version of the model, highest number first, without aliases; none for an unknown model.
 
         One request.
         """
@@ -46,9 +46,9 @@ class ModelRegistry(Protocol):
         ...
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the Production version of these models, by model name; the highest one if there are several.
+        """Return each model's Production version, by model name; the highest one if there are several.
 
-        Models without one are left out, and versions come without aliases. One request per 1,000 models; if the
+        Models without one are left out, and the versions don't include aliases. One request per 1,000 models; if the
         registry has no stages, one more for each model.
         """
         ...
@@ -59,8 +59,8 @@ class ModelRegistry(Protocol):
         """Create the model's next version from a run; create the model first if it doesn't exist.
 
         `artifact`: which of the run's logged models to use, if there are several. The call isn't retried if its result
-        is unknown; search for a version with this run first. Raises UnknownRun, and BadInput if the run logged several
-        models and `artifact` names none of them.
+        is unknown; before you retry, search for a version from this run. Raises UnknownRun, and BadInput if the run
+        logged models and `artifact` doesn't single one out.
         """
         ...
 
@@ -79,7 +79,7 @@ class ModelRegistry(Protocol):
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Transition the version to `stage`.
 
-        `archive_existing`: also archive the versions in that stage, which is never empty in between. Raises
+        `archive_existing`: also archive the versions in that stage, without leaving it empty in between. Raises
         UnknownVersion. One request if the server can do both at once.
         """
         ...
@@ -95,22 +95,22 @@ class ModelRegistry(Protocol):
 
 @runtime_checkable
 class ListsAllVersions(Protocol):
-    """What a `ModelRegistry` can also do, so that reading a whole registry doesn't take a request for each model."""
+    """An optional capability of a `ModelRegistry`: reading all versions without a request for each model."""
 
     def all_versions(self) -> list[VersionInfo]:
         """Return every version of every model, in any order, without aliases. One request per 5,000 versions.
 
-        Raises RegistryRefused if the registry can list only one model's versions.
+        Raises RegistryRefused if the registry can only list the versions of one model at a time.
         """
         ...
 
 
 @runtime_checkable
 class ListsChanges(Protocol):
-    """What a `ModelRegistry` can also do, so that polling a large registry is cheap."""
+    """An optional capability of a `ModelRegistry`: listing changes, so that polling a large registry is cheap."""
 
     def recently_updated(self, since: datetime) -> list[ModelInfo]:
-        """Return the models whose `updated_at` is `since` or later, in any order. One request if they are few.
+        """Return the models whose `updated_at` is `since` or later, in any order. One request if there are few.
 
         Raises RegistryRefused if the registry can't sort models by that time.
         """
@@ -119,8 +119,8 @@ class ListsChanges(Protocol):
     def versions_by_model(self) -> Iterable[tuple[str, list[VersionInfo]]]:
         """Return each model's name and what `versions` returns for it, a page at a time. A few requests per page.
 
-        Models without versions can be missing. A model that's listed is complete, even if others change in the
-        meantime. Raises RegistryRefused if the registry can list only one model's versions.
+        Models without versions can be missing. A listed model is complete, even if others change in the meantime.
+        Raises RegistryRefused if the registry can only list the versions of one model at a time.
         """
         ...
 
@@ -128,25 +128,26 @@ class ListsChanges(Protocol):
 class ExperimentTracker(Protocol):
     """Runs, their metrics, and the files of the models that they logged.
 
-    Every method can raise RegistryUnreachable and RegistryRefused, as a `ModelRegistry` does.
+    Like those of a `ModelRegistry`, all methods can raise RegistryUnreachable and RegistryRefused.
     """
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
-        """Return the runs that exist, by id, including deleted ones.
+        """Return the runs that exist, by run ID, including deleted ones.
 
-        One request per 1,000 ids, and one more if the experiments aren't known yet.
+        One request per 1,000 IDs, and one more if the experiments aren't known yet.
         """
         ...
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric, by run id and metric name, for the runs that exist.
+        """Return the newest point of each metric, by run ID and metric name, for the runs that exist.
 
-        The newest point has the highest step; of several, it's the latest one. Takes as many requests as `runs`.
+        The newest point is the one with the highest step or, if several have that step, the latest of them. Takes as
+        many requests as `runs`.
         """
         ...
 
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
-        """Return the ids of runs whose tags name one of these pairs of model and version, by that pair.
+        """Return the IDs of the runs whose tags name one of these pairs of model and version, by pair.
 
         Deleted runs are left out. One request, and one more to list the experiments if a pair has no run in the known
         ones.
@@ -164,7 +165,7 @@ class ExperimentTracker(Protocol):
     def estimator_class(self, version: VersionInfo) -> str | None:
         """Return the class name of the version's estimator, read from its files; None if they don't name it.
 
-        The model isn't loaded. For a scikit-learn pipeline it's the class of the last step. A few requests the first
+        The model isn't loaded. For a scikit-learn pipeline, it's the class of the last step. A few requests the first
         time.
         """
         ...
@@ -175,14 +176,14 @@ class ExperimentTracker(Protocol):
 
 
 def _no_page(_: object) -> None:
-    """Return None: there's no such page."""
+    """Return None, because there's no such page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryLinks:
-    """The URLs of the registry's web pages; None for a page that doesn't exist.
+    """Functions that return the URLs of the registry's web pages, or None for a page that doesn't exist.
 
-    `version_at` returns the model and the version whose page has this URL, or None.
+    `version_at` is the reverse: it returns the model and version whose page has the given URL, or None.
     """
 
     model: Callable[[ModelInfo], str | None] = _no_page
@@ -195,7 +196,7 @@ NO_LINKS: Final = RegistryLinks()
 
 
 class UnsetSetting(NamedTuple):
-    """What follows from a setting that isn't set, and what to do about it."""
+    """A message about a setting that isn't set: what happens without it, and what to do about it."""
 
     sentence: Sentence
     advice: Sentence
@@ -206,7 +207,7 @@ class UnsetSetting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RegistryOptions:
-    """An adapter's options. It calls `warn` once, right before it first uses what `OpenRegistry.unset` is about."""
+    """An adapter's options. It calls `warn` once, right before it first uses what `OpenRegistry.unset` describes."""
 
     environ: Mapping[str, str]
     home: Path  # the folder for Registrar's own files
@@ -218,7 +219,7 @@ class RegistryOptions:
 class OpenRegistry:
     """An open registry.
 
-    `has_stages`: whether `transition_stage` works. If not, it's never called, and the version tag `stage` has the
+    `has_stages`: whether `transition_stage` works. If not, it's never called, and the version tag `stage` stores the
     stage. `unset`: a setting that should be set, if any.
     """
 

@@ -1,4 +1,4 @@
-"""The part of the ledger about transitions, rollback blocks, and serving checks."""
+"""Ledger ports for transitions, rollback blocks, serving checks, and passports."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bot.ports.records import Claim
 
 
 class TransitionReader(Protocol):
-    """Reads transitions, rollback blocks, and serving checks."""
+    """Reads transitions, rollback blocks, serving checks, and passports."""
 
     def transition(self, transition_id: str) -> Transition:
-        """Return a transition. Raises KeyError if none has this id."""
+        """Return a transition. Raises KeyError if none has this ID."""
 
     def transitions(
         self,
@@ -32,29 +32,26 @@ class TransitionReader(Protocol):
         """Return a model's transitions, finished and unfinished, newest first.
 
         `stage`: only transitions into or out of this stage. `before_id`: only transitions older than the one with this
-        id. `until`: only transitions intended up to this time, and a few later ones as context. `limit`:
-        how many to return at most.
+        ID. `until`: only transitions intended up to this time, and a few later ones for context. `limit`: the maximum
+        number to return.
         """
 
     def first_transition(self, model: str, stage: Stage) -> Transition | None:
         """Return the first finished transition that put a version of the model into the stage, or None."""
 
     def latest_entries(self, stage: Stage, models: Collection[str]) -> dict[str, StageEntry]:
-        """Return each model's latest finished transition into a stage, by model.
+        """Return each model's latest finished transition into a stage, by model name.
 
-        `models`: only these, of those that have a registry snapshot.
+        `models`: the models to return; those without a registry snapshot are left out.
         """
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        """Return the finished transitions that put this version into Production, newest first.
-
-        At most the last 100.
-        """
+        """Return the finished transitions that put this version into Production, newest first. At most the last 100."""
 
     def production_transitions(self) -> Iterator[Transition]:
-        """Yield every finished transition into Production, or out of it in the registry directly, oldest first.
+        """Yield every finished transition into Production, or out of it outside Registrar, oldest first.
 
-        They're read while they're consumed, so only a few are in memory at a time.
+        They're read as they're consumed, so only a few are in memory at a time.
         """
 
     def models_with_transitions(self, states: Sequence[TransitionState]) -> list[str]:
@@ -73,65 +70,62 @@ class TransitionReader(Protocol):
         """
 
     def rollback_blocks(self, model: str | None) -> list[RollbackBlock]:
-        """Return the model's rollback blocks that no one has cleared, oldest first; all models' for None."""
+        """Return the model's uncleared rollback blocks, oldest first; those of all models if `model` is None."""
 
     def serving_check(self, transition_id: str) -> ServingCheck | None:
         """Return the serving check for a transition, or None."""
 
     def serving_checks(self, transition_ids: Collection[str]) -> dict[str, ServingCheck]:
-        """Return the serving checks for these transitions, by the transition's id."""
+        """Return the serving checks for these transitions, by transition ID."""
 
     def latest_serving_check(self, model: str) -> ServingCheck | None:
         """Return the model's latest serving check, or None."""
 
     def due_serving_checks(self, now: datetime) -> list[ServingCheck]:
-        """Return the pending serving checks that are due at `now`, the longest overdue first."""
+        """Return the pending serving checks that are due at `now`, longest overdue first."""
 
     def passport(self, move: str) -> Passport | None:
-        """Return the latest passport for the transition with this id, or None."""
+        """Return the latest passport for the transition with this ID, or None."""
 
     def passports(self, model: str, version: int) -> list[Passport]:
-        """Return all passports under a model's version number, newest first."""
+        """Return all passports for a model's version number, newest first."""
 
     def unexpired_passports(self, now: datetime, model: str | None = None) -> list[Passport]:
         """Return all passports that haven't expired by `now`, oldest first, with empty envelopes.
 
-        `model`: only this model's.
+        `model`: only this model's passports; None means any.
         """
 
     def changes_since_passports(self, now: datetime, model: str | None = None) -> list[Transition]:
-        """Return the finished transitions of each model from the first one on whose passport hasn't expired by `now`.
+        """Return each model's finished transitions, starting with the first whose passport is unexpired at `now`.
 
-        They're in the order of the ledger. `model`: only this model's.
+        They're in ledger order. `model`: only this model's transitions; None means any.
         """
 
     def transitions_to_certify(self, key: str, issued_since: datetime, valid_until: datetime) -> list[Transition]:
-        """Return the transitions that last put a version into Staging or Production and that need a passport.
+        """Return each model's latest transitions into Staging and Production, if they need a passport.
 
-        The files of the version are recorded, and the transition has no passport that is valid until `valid_until` and
-        was signed with `key` or issued at or after `issued_since`. Changes made outside Registrar don't count, and
-        neither do repairs.
+        A transition needs one if its version's files are recorded, and no passport of the transition both expires after
+        `valid_until` and was either signed with `key` or issued at or after `issued_since`. Repairs and changes made
+        outside Registrar don't count.
         """
 
 
 class TransitionWriter(TransitionReader, Protocol):
-    """Changes transitions, rollback blocks, and serving checks."""
+    """Changes transitions, rollback blocks, serving checks, and passports."""
 
     def add_transition(self, transition: Transition) -> bool:
-        """Insert a transition; return False if its id is already there."""
+        """Insert a transition; return False if its ID already exists."""
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
-        """Insert transitions before every transition in the ledger.
-
-        `earlier`: the transitions, oldest first.
-        """
+        """Insert transitions before every other transition in the ledger. `earlier`: the transitions, oldest first."""
 
     def claim_transition(self, model: str, claim: Claim) -> Transition | None:
         """Claim the model's next transition and return it as executing, or None.
 
-        The next transition is the oldest one that is intended and due, or executing with a claim that has expired.
-        Returns None if there is none, if it's covered by a hold, or if another owner is executing a transition of this
-        model.
+        The next transition is the oldest one that no hold covers and that's either intended and due, or executing with
+        an expired claim. Returns None if there's none, or if a transition of this model is executing under an unexpired
+        claim.
         """
 
     def begin_transition(self, transition: Transition, now: datetime) -> bool:
@@ -142,10 +136,10 @@ class TransitionWriter(TransitionReader, Protocol):
         """
 
     def release_transition(self, transition: Transition, not_before: datetime) -> bool:
-        """Return a claimed transition to intended, to be retried at `not_before`.
+        """Set a claimed transition back to intended, so that it's retried at `not_before`.
 
-        Its `why` says what it waits for. The time of the first attempt is kept. Returns False, and changes nothing, if
-        another owner has claimed it since.
+        Its `why` says what it's waiting for. The time of the first attempt is kept. Returns False, and changes nothing,
+        if another owner has claimed it since.
         """
 
     def finish_transition(self, transition: Transition) -> None:
@@ -159,19 +153,19 @@ class TransitionWriter(TransitionReader, Protocol):
         """Fill in the version identities that an older release didn't record.
 
         Covers the model's transitions, which are marked as taken on trust at `now`, and its requests. `identities`: the
-        current identity of each version. A version created after the row was written is a different one, so the row
-        stays unchanged.
+        current identity of each version, by number. If the version was created after the row was written, it's a
+        different one, and the row stays unchanged.
         """
 
     def update_sources(self, model: str, identities: Mapping[int, VersionIdentity]) -> None:
-        """Update where the files of the model's versions are, in its requests and transitions.
+        """Update the file locations of the model's versions in its requests and transitions.
 
-        `identities`: the current identity of each version. Only the source of an identity that is otherwise the same
-        changes.
+        `identities`: the current identity of each version, by number. Changes only the source of an identity, and only
+        if the rest of the identity is the same.
         """
 
     def add_rollback_block(self, block: RollbackBlock) -> bool:
-        """Insert a rollback block; return False if its id is already there."""
+        """Insert a rollback block; return False if its ID already exists."""
 
     def save_rollback_block(self, block: RollbackBlock) -> None:
         """Write the block's current state."""
@@ -180,4 +174,4 @@ class TransitionWriter(TransitionReader, Protocol):
         """Insert or update a serving check; return False if it has already ended."""
 
     def add_passport(self, passport: Passport) -> bool:
-        """Insert a passport; return False if its id is already there."""
+        """Insert a passport; return False if its ID already exists."""

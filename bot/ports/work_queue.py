@@ -1,4 +1,4 @@
-"""The part of the ledger about queued commands, the outbox, claims, locks, and leases."""
+"""Ledger ports for queued commands, answered API calls, the outbox, claims, locks, and leases."""
 
 from __future__ import annotations
 
@@ -22,31 +22,34 @@ from bot.ports.records import (
 
 
 class WorkQueueReader(Protocol):
-    """Reads queued commands, the outbox, locks, and leases."""
+    """Reads queued commands, answered API calls, and the outbox."""
 
     def queued_command(self, command_id: str) -> QueuedCommand:
-        """Return a queued command. Raises KeyError if none has this id."""
+        """Return a queued command. Raises KeyError if none has this ID."""
 
     def queued_command_with_key(self, caller: Actor, key: str) -> QueuedCommand | None:
         """Return the command that the caller queued with this idempotency key, or None."""
 
     def open_proposals(self) -> list[QueuedCommand]:
-        """Return the monitors that agents proposed and no one has added or dismissed yet, oldest first."""
+        """Return the queued commands with monitors that agents proposed, oldest first.
+
+        Leaves out proposals that someone has added or dismissed.
+        """
 
     def due_command_ids(self, now: datetime) -> list[str]:
-        """Return the ids of the waiting commands that are due at `now`, oldest first.
+        """Return the IDs of the waiting commands that are due at `now`, oldest first.
 
         Commands that a hold covers are left out.
         """
 
     def idempotent_call(self, client: str, key: str) -> IdempotentCall | None:
-        """Return the API call that the client made with this idempotency key, and its answer, or None."""
+        """Return the API call that the client made with this idempotency key, including its answer, or None."""
 
     def message_ref(self, key: str) -> MessageRef | None:
         """Return where the message with this key is in Slack, or None."""
 
     def message_refs(self, keys: Collection[str]) -> dict[str, MessageRef]:
-        """Return where the messages with these keys are in Slack, by key; only those that have been delivered."""
+        """Return where the messages with these keys are in Slack, by key, without those that aren't delivered yet."""
 
     def is_pending(self, key: str) -> bool:
         """Return whether the outbox message with this key is neither delivered nor given up."""
@@ -61,7 +64,7 @@ class WorkQueueReader(Protocol):
 
         For each ordering key, these are the messages before the first one that has to wait, in order. `kinds`: only
         messages of these kinds; empty means any. All messages with the same ordering key go to the same place: Slack,
-        or one endpoint. `recipient`: only messages to this recipient. `limit`: how many to return at most.
+        or one endpoint. `recipient`: only messages to this recipient. `limit`: the maximum number to return.
         """
 
     def next_message_due_at(self, now: datetime, *, kinds: Collection[MessageKind]) -> datetime | None:
@@ -72,13 +75,13 @@ class WorkQueueReader(Protocol):
 
 
 class WorkQueueWriter(WorkQueueReader, Protocol):
-    """Changes queued commands, the outbox, locks, and leases."""
+    """Changes queued commands, answered API calls, the outbox, claims, locks, and leases."""
 
     def lock(self, name: str) -> None:
-        """Wait until no other transaction holds this name, and hold it until this transaction ends."""
+        """Lock a name until this transaction ends; if another transaction holds the lock, wait for it first."""
 
     def try_lock(self, name: str) -> bool:
-        """Lock a name; return False at once if another transaction holds it."""
+        """Lock a name until this transaction ends; return False at once if another transaction holds the lock."""
 
     def claim(
         self, kind: type[QueuedCommand | TagUpdate | ServingCheck | VersionDigest], key: str, claim: Claim
@@ -86,11 +89,11 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
         """Claim waiting work that is due.
 
         Returns False if another process has claimed it, if it has ended, or if a hold covers it. `kind`, `key`: a
-        queued command or a tag update with its id, or a serving check with the id of its transition.
+        queued command, tag update, or digest with its ID, or a serving check with the ID of its transition.
         """
 
     def acquire_lease(self, name: str, claim: Claim) -> bool:
-        """Acquire or extend a lease on a name, beyond this transaction.
+        """Acquire or extend a lease on a name. It outlasts this transaction.
 
         Returns False if another owner's lease hasn't expired.
         """
@@ -99,10 +102,7 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
         """Release a lease if this owner has it."""
 
     def release_leases(self, owner: str) -> None:
-        """Release everything that a process claimed.
-
-        `owner`: a process that's known to have ended.
-        """
+        """Release everything that a process claimed. `owner`: a process that's known to have ended."""
 
     def lease_owners(self) -> list[str]:
         """Return the processes that have claimed transitions, messages, checks, or leases, sorted."""
@@ -119,48 +119,48 @@ class WorkQueueWriter(WorkQueueReader, Protocol):
     def add_nonce(self, scope: str, nonce: str, expires_at: datetime) -> bool:
         """Record that a nonce was used; return False if it was used before in this scope, in any process.
 
-        `scope`: who chose the nonce; another scope can use the same one. `expires_at`: when the nonce can be deleted,
-        because what it belongs to is too old to be accepted.
+        `scope`: who chose the nonce; other scopes can use the same one. `expires_at`: when the nonce can be deleted,
+        because what it belongs to is too old to be accepted by then.
         """
 
     def add_message(self, *messages: OutboxMessage) -> None:
-        """Add messages to the outbox; skip those whose key is already there.
+        """Add messages to the outbox; skip those whose key already exists.
 
         A message without `created_at` gets the current time.
         """
 
     def claim_message(self, message: OutboxMessage, claim: Claim) -> OutboxMessage | None:
-        """Claim a message for delivery and return it as it's to be delivered, or None.
+        """Claim a message for delivery; return the message to deliver, or None.
 
-        Records that delivery has been tried, so that a lost answer can be searched for. Returns None if another process
-        has claimed or delivered it.
+        Records that delivery was tried, so that if Slack's response is lost, the message can be searched for. Returns
+        None if another process has claimed or delivered it.
         """
 
     def mark_delivered(self, message: OutboxMessage, ref: MessageRef | None) -> bool:
         """Mark a message as delivered, and record where it is in Slack.
 
-        A message that is updated in place is recorded under its ordering key, every other one under its own key.
-        Returns False, and changes nothing, if another owner has claimed it since.
+        A message that is updated in place, and one of an audit stream, is recorded under its ordering key; every other
+        one under its own key. Returns False, and changes nothing, if another owner has claimed it since.
         """
 
     def postpone_message(self, message: OutboxMessage, until: datetime, why: str = "") -> bool:
-        """Try a message again at `until`.
+        """Postpone a message's delivery until `until`.
 
-        `was_tried` is taken from the message. `why`: what went wrong; if it's empty, the last reason stays. Returns
+        `was_tried` is taken from the message. `why`: what went wrong; if it's empty, the last reason is kept. Returns
         False, and changes nothing, if another owner has claimed it since.
         """
 
     def discard_message(self, message: OutboxMessage, why: str) -> bool:
-        """Give up a message that Slack will never accept.
+        """Give up on a message that will never be accepted.
 
         `why`: the reason to record. Returns False, and changes nothing, if another owner has claimed it since.
         """
 
     def take_channel_turn(self, channel: str, min_interval: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it has come; return when it comes.
+        """Take the next turn to post in a channel if it has come; return when it comes.
 
-        If the result is `now`, the turn is taken. `min_interval`: the shortest time between two posts in the channel.
+        If the result is `now`, the turn was taken. `min_interval`: the shortest time between two posts in the channel.
         """
 
     def delay_channel(self, channel: str, until: datetime) -> None:
-        """Postpone a channel's next turn to `until` or later."""
+        """Postpone a channel's next turn until `until`, unless it's already later."""

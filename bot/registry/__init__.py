@@ -1,1 +1,1 @@
-"""The MLflow Model Registry, and what adapters of other registries use."""
+"""The adapter for the MLflow Model Registry, and what adapters for other registries use."""

@@ -1,4 +1,4 @@
-"""Checks that every registry makes before a call (names, tags, descriptions, run IDs), and their errors."""
+"""Checks that registry adapters make before calls (names, tags, descriptions, run IDs), and errors that they raise."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def check_quotable(name: str) -> None:
 
 
 def is_run_id(text: str) -> bool:
-    """Return whether this can be the ID of an MLflow run. Any other text is kept out of MLflow's filters."""
+    """Return whether the text can be an MLflow run ID. Any other text is kept out of MLflow's filters."""
     return re.fullmatch(r"[0-9A-Za-z][\w-]{0,255}", text, re.ASCII) is not None
 
 
 def valid_run_ids(ids: Iterable[str]) -> list[str]:
-    """Return the IDs that can be run IDs, each once, in order."""
+    """Return the IDs that can be run IDs, without duplicates, in their original order."""
     return [run_id for run_id in dict.fromkeys(ids) if is_run_id(run_id)]
 
 
 def check_tags(tags: Mapping[str, str | None]) -> None:
-    """Raise BadInput for a tag that's too long for any of MLflow's databases."""
+    """Raise BadInput for a tag that's too long for at least one of MLflow's databases."""
     for key, value in tags.items():
         if len(key) > _MAX_TAG_KEY_LENGTH:
             raise BadInput(
@@ -54,7 +54,7 @@ def check_tags(tags: Mapping[str, str | None]) -> None:
 
 
 def check_description(text: str) -> None:
-    """Raise BadInput for a description that's too long for any of MLflow's databases."""
+    """Raise BadInput for a description that's too long for at least one of MLflow's databases."""
     if len(text) > _MAX_TEXT_LENGTH:
         raise BadInput(say("The description is longer than {most} characters.", most=_MAX_TEXT_LENGTH))
 
@@ -66,9 +66,10 @@ def check_artifact_path(path: str) -> None:
 
 
 def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str | None:
-    """Return the ID of the run's logged model that `artifact` names, or None if the run logged none.
+    """Return the ID of the run's logged model that `artifact` names, or None if the run logged no models.
 
-    `models` has each model's ID and name. Raises BadInput with their names if `artifact` is ambiguous.
+    `models`: each model's ID and name. `artifact`: an ID or a name; if it's empty, any model matches. Raises BadInput,
+    which lists the models, unless exactly one matches.
     """
     if not models:
         return None
@@ -89,12 +90,12 @@ def choose_logged_model(run_id: str, models: Sequence[tuple[str, str]], artifact
 
 
 def unknown_model(name: str) -> UnknownModel:
-    """Return the error for a model that the registry doesn't have, or that's a prompt."""
+    """Return the error for a model that isn't in the registry, or is a prompt."""
     return UnknownModel(say("The registry has no model {name}.", name=Name(name)))
 
 
 def name_taken_by_prompt(name: str) -> UnknownModel:
-    """Return the error for a new model with the name of a prompt."""
+    """Return the error for a new model whose name is taken by a prompt."""
     return UnknownModel(say("{name} is a prompt, not a model.", name=Name(name)))
 
 
@@ -104,5 +105,5 @@ def unknown_version(name: str, version: int) -> UnknownVersion:
 
 
 def unknown_run(run_id: str) -> UnknownRun:
-    """Return the error for a run that MLflow doesn't have, or that's deleted."""
+    """Return the error for a run that isn't in MLflow, or was deleted."""
     return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(truncate(run_id, 64))))

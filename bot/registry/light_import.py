@@ -20,10 +20,10 @@ _is_light = False
 
 
 def leave_out_data_libraries() -> None:
-    """Let `importing_lightly` leave out the data libraries, for the rest of this process.
+    """Make `importing_lightly` leave out the data libraries for the rest of this process.
 
-    Only a program whose sole use of the client is through Registrar calls this: what the client defines only with these
-    libraries, such as MLflow's signatures, is missing in the process from then on.
+    Call this only in a program that uses the client only through Registrar: whatever the client defines only if these
+    libraries are installed, such as MLflow's signatures, is then missing in the process.
     """
     global _is_light  # noqa: PLW0603 - like the modules themselves, it's the process's
     _is_light = True
@@ -31,9 +31,10 @@ def leave_out_data_libraries() -> None:
 
 @contextmanager
 def importing_lightly() -> Iterator[None]:
-    """Make the data libraries look as if they weren't installed to what this thread imports in the block.
+    """Hide the data libraries from this thread's imports in the block, as if they weren't installed.
 
-    Other threads can import them in the meantime, and this one can afterward.
+    Does nothing unless `leave_out_data_libraries` was called. Other threads can import the libraries in the meantime,
+    and this one can afterward.
     """
     finder = _MissingInThread()
     if _is_light:
@@ -52,7 +53,7 @@ class _MissingInThread(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Raise ModuleNotFoundError for a data library in the thread that created this."""
+        """Raise ModuleNotFoundError for a data library in the thread that created this finder; else return None."""
         if fullname in DATA_LIBRARIES and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"{fullname} is left out", name=fullname)
         return None

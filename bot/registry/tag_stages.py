@@ -1,6 +1,6 @@
 """A registry without stages, such as Unity Catalog: the tag `stage` says which stage a version is in.
 
-There, model servers follow the alias, so setting the alias is the transition, and the tags report it.
+There, model servers follow the alias, so setting the alias is the actual transition, and the tags only record it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class TagStageRegistry:
         self._aliases = {Stage.PRODUCTION: champion, Stage.STAGING: challenger}
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name contains `text` (ignoring case), sorted by name.
+        """Return the models whose names contain `text` (ignoring case), sorted by name.
 
-        One request for each page of 1,000. `latest` has the versions that the aliases name, because reading the tags
-        would take a request for each model.
+        One request for each page of 1,000. `latest` comes from the aliases, because reading the tags would take a
+        request for each model.
         """
         return [
             replace(
@@ -50,7 +50,7 @@ class TagStageRegistry:
         return replace(model, latest={version.stage: version.version for version in oldest_first})
 
     def versions(self, name: str) -> list[VersionInfo]:
-        """Return every version of the model, newest number first, without aliases. One request."""
+        """Return every version of the model, newest first, without aliases. One request."""
         return [_with_tagged_stage(version) for version in self._registry.versions(name)]
 
     def version(self, name: str, number: int) -> VersionInfo:
@@ -75,10 +75,11 @@ class TagStageRegistry:
         return _with_tagged_stage(created)
 
     def transition_stage(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        """Transition the version: its alias first, then its tag, then the tags of the versions that were in the stage.
+        """Transition the version: set its alias, then its tag, then the tags of the other versions in the stage.
 
-        Aliases of other stages that name the version are removed. Two requests to read, then one for each alias and
-        each tag. Raises UnknownModel and UnknownVersion before anything changes.
+        The other versions' tags change only with `archive_existing`. Aliases of other stages that name the version are
+        removed. Two requests to read, then one for each alias and each tag. Raises UnknownModel and UnknownVersion
+        before anything changes.
         """
         aliases, versions = self._registry.model(name).aliases, self.versions(name)
         if version not in {info.version for info in versions}:

@@ -1,1 +1,1 @@
-"""What Registrar does, in terms of the domain and the ports only."""
+"""What Registrar does, expressed only in terms of the domain and the ports."""

@@ -1,7 +1,7 @@
 """Where monitors get their metrics: pushed readings, MLflow, Prometheus, or a plugin. All sources pass contract.py.
 
-A plugin imports everything from here (docs/how-to/write-a-source.md); the names in `__all__` don't change without
-notice.
+Plugins import the names in `__all__` from `registrar.plugins` (docs/how-to/write-a-source.md). These names aren't
+renamed or removed without a deprecation period.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SourceDependencies:
 
 
 class RegistryWithTracker:
-    """A `ModelRegistry` that also has the methods about runs and their metrics that plugins written for 0.2 call."""
+    """A `ModelRegistry` that also has the methods for runs and their metrics that plugins written for 0.2 call."""
 
     def __init__(self, registry: ModelRegistry, tracker: ExperimentTracker) -> None:
         self._ports = (registry, tracker)

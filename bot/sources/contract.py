@@ -21,7 +21,7 @@ _numbers = count(1)
 
 
 class SourceContract:
-    """Subclass it, and implement `source`, `put`, and `break_it`.
+    """The tests for a source. Subclass this, and implement `source`, `put`, and `break_it`.
 
     Each test uses its own models, so the tests can share a source that already has other data.
     """
@@ -35,7 +35,7 @@ class SourceContract:
     def put(self, model: str, version: int, metric: str, value: float) -> None:
         """Set a metric's current value for a model's Production version; return once it can be read.
 
-        It's called once for a model and metric, except for versions that served earlier.
+        It's called only once for each model and metric, except to set values for versions that served earlier.
         """
         raise NotImplementedError
 
@@ -72,7 +72,7 @@ class SourceContract:
         return replace(self.query(model, metric="correct"), of=self.text("predictions"))
 
     def model(self) -> str:
-        """Return a new model's name."""
+        """Return a model name that no other test uses."""
         return f"model-{next(_numbers)}"
 
     def test_a_stored_value_is_returned(self) -> None:
@@ -182,7 +182,7 @@ def _values(answer: Answer) -> list[float]:
 
 
 def _assert_within(answer: Answer, query: Query) -> None:
-    """Assert that the points are within the queried time."""
+    """Assert that the points have time zones and, unless they're timeless, are within the queried time range."""
     for at, *_ in answer.points:
         assert at.utcoffset() is not None
         assert answer.is_timeless or query.since < at <= query.until

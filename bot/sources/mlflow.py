@@ -62,10 +62,10 @@ class LiveMlflowSource:
         self._monotonic = monotonic
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return the points that the monitoring runs of the query's version logged.
+        """Return the points logged by the monitoring runs of each query's version.
 
-        One request finds the runs of all queries, and each metric of a run takes another. A query that exceeds its time
-        limit gets an error. Raises RegistryUnreachable and RegistryRefused.
+        One request finds the runs for all queries, and each metric of a run takes another. A query that exceeds its
+        time limit gets an error. Raises RegistryUnreachable and RegistryRefused.
         """
         began = self._monotonic()
         runs = self._tracker.monitoring_runs({(query.model, query.version) for query in queries})
@@ -73,7 +73,7 @@ class LiveMlflowSource:
         return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points from the runs of every version, one per `step`."""
+        """Return the points from the monitoring runs of every version, at most one (the last) in each `step`."""
         began = self._monotonic()
         versions = {(query.model, version.version) for version in self._registry.versions(query.model)}
         runs = self._tracker.monitoring_runs(versions | {(query.model, query.version)})
@@ -107,7 +107,7 @@ def _other_version_answer(query: Query, holder: VersionInfo | None) -> Answer | 
 
 
 def _latest_points(query: Query, metrics: Mapping[str, Point]) -> list[Point | CountPoint]:
-    """Return the latest value that a run logged; for counts, the latest count and total, whenever each was logged."""
+    """Return the latest value that a run logged; for counts, the latest count and total, even from different times."""
     names = [query.query] if query.of is None else [query.query, query.of]
     if not all(name in metrics for name in names):
         return []
@@ -148,7 +148,7 @@ def _in_span(query: Query, points: Collection[Point]) -> list[Point]:
 
 
 def open_mlflow(name: str, source: Source, dependencies: SourceDependencies) -> MlflowSource | LiveMlflowSource:
-    """Return a source of the type `mlflow`. Raises Misconfigured."""
+    """Return a source of type `mlflow`. Raises Misconfigured."""
     check_options(name, source, ["live"])
     opener = LiveMlflowSource if bool_option(name, source, "live") else MlflowSource
     return opener(dependencies.registry, dependencies.tracker)

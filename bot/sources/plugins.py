@@ -105,7 +105,7 @@ class MetricSources:
         return self._get(name).history(query, step)
 
     def retention(self) -> timedelta:
-        """Return how long pushed readings are kept: the longest `retention` of any push source, or 35 days."""
+        """Return how long pushed readings are kept: the longest `keep` of any push source, or 35 days without one."""
         retentions = [
             retention_of(name, source) for name, source in self._policy().sources.items() if source.type == "push"
         ]

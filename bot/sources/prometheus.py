@@ -52,7 +52,7 @@ class _PrometheusRequest:
 class PrometheusSource:
     """A `MetricSource` for Prometheus, or anything with the same HTTP API.
 
-    `url` can contain a user and a password; they're never shown.
+    `url` can contain a user and a password, which are never shown.
     """
 
     def __init__(self, url: str, *, token: str | None = None, name: str = "prometheus") -> None:
@@ -77,13 +77,13 @@ class PrometheusSource:
         self._client.close()
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return each query's value at its `until`. Identical PromQL is sent only once, a few requests at a time."""
+        """Return each query's value at its `until`. Send identical PromQL only once, and a few requests at a time."""
         return self._run_queries(
             [(query, [_instant_request(query, text) for text in _promql_texts(query)]) for query in queries]
         )
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return one value every `step` after `since`; a longer step if that would be more than 11,000 values."""
+        """Return the values after `since`, one per `step`; the step is longer if there would be more than 11,000."""
         answer = self._run_queries([(query, [_range_request(query, text, step) for text in _promql_texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 
@@ -146,7 +146,7 @@ def _promql_texts(query: Query) -> list[str]:
 
 
 def _combine_answers(answers: Sequence[Answer]) -> Answer:
-    """Return a single answer unchanged, and two answers joined as counts."""
+    """Return a single answer unchanged, two answers joined as counts, or the first one that isn't OK."""
     failed = next((answer for answer in answers if answer.outcome is not CheckOutcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]
@@ -192,7 +192,7 @@ class _UnexpectedShapeError(Exception):
 
 
 def parse_answer(status: int, body: bytes, address: str) -> Answer:
-    """Return the parsed answer. It never raises."""
+    """Return the parsed answer. Never raises: an invalid response becomes an error answer."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -235,7 +235,7 @@ def _parse_data(data: Any) -> Answer:
 
 
 def _parse_points(pairs: Any) -> list[Point]:
-    """Return the points. NaN and infinite values stay: they're missing data, not an error."""
+    """Return the points. NaN and infinite values are kept, because they're missing data, not an error."""
     try:
         points = []
         for at, value in pairs:
@@ -281,7 +281,7 @@ def _error_message(data: Any) -> str:
 
 
 def open_prometheus(name: str, source: Source, dependencies: SourceDependencies) -> PrometheusSource:
-    """Return a source of the type `prometheus`. Raises Misconfigured."""
+    """Return a source of type `prometheus`. Raises Misconfigured."""
     check_options(name, source, ["url", "token_env"])
     url = source.url or ""
     try:

@@ -27,7 +27,7 @@ class PushSource:
         self._name = name
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return the readings of each query, all from one read transaction. Raises LedgerUnavailable."""
+        """Return the readings for each query, all from one read transaction. Raises LedgerUnavailable."""
         answers: dict[Query, Answer] = {}
         with self._ledger.read() as reader:
             for group in _group_by_start(set(queries)):
@@ -41,7 +41,7 @@ class PushSource:
         return Answer(points=list({(reader.at - query.since) // step: _to_point(reader) for reader in pushed}.values()))
 
     def _read(self, reader: LedgerReader, queries: Sequence[Query]) -> dict[Query, list[Point | CountPoint]]:
-        """Return the readings for queries that begin at about the same time, with one query to the ledger."""
+        """Return the readings for queries that begin at about the same time, using one ledger query."""
         since, until = min(query.since for query in queries), max(query.until for query in queries)
         by_metric: dict[tuple[str, str], list[PushedReading]] = defaultdict(list)
         asked = {(query.model, query.query) for query in queries}
@@ -64,7 +64,7 @@ def _to_point(pushed: PushedReading) -> Point | CountPoint:
 
 
 def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
-    """Return the queries in groups that begin at about the same time, so an early one doesn't slow down the others."""
+    """Return the queries, grouped by start within five minutes, so that an early one doesn't slow down the others."""
     groups: list[list[Query]] = []
     for query in sorted(queries, key=lambda query: query.since):
         if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:
@@ -74,7 +74,7 @@ def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
 
 
 def open_push(name: str, source: Source, dependencies: SourceDependencies) -> PushSource:
-    """Return a source of the type `push`. Raises Misconfigured."""
+    """Return a source of type `push`. Raises Misconfigured."""
     check_options(name, source, ["keep", "require_signature"])
     retention_of(name, source)
     requires_signature(name, source)
@@ -82,7 +82,7 @@ def open_push(name: str, source: Source, dependencies: SourceDependencies) -> Pu
 
 
 def retention_of(name: str, source: Source) -> timedelta:
-    """Return how long the readings of a push source are kept. Raises Misconfigured."""
+    """Return how long a push source's readings are kept. Raises Misconfigured."""
     try:
         retention = parse_duration(source.options.get("keep", DEFAULT_RETENTION))
     except ValueError:

@@ -8,7 +8,7 @@ MAX_BODY_BYTES = 1_000_000  # bytes; Slack's largest payload, with a view, is 25
 
 
 async def read_body(request: Request) -> bytes | None:
-    """Return the body, or None if it's too long; then the rest isn't read."""
+    """Return the body, or None if it's longer than MAX_BODY_BYTES; in that case, the rest isn't read."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

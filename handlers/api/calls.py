@@ -60,10 +60,11 @@ BEARER = Security(HTTPBearer(auto_error=False))  # for the page at /docs; `authe
 
 @dataclass(kw_only=True)
 class ApiServices:
-    """What the API depends on.
+    """The API's dependencies.
 
-    `requires_signature`: whether a source accepts only signed readings; None if it accepts no readings. Without a
-    registrar, requests can't be opened. `monotonic` limits how often refusals and warnings are recorded.
+    `requires_signature` returns whether a source accepts only signed readings, or None if it doesn't accept pushed
+    readings. Without a `registrar`, requests can't be opened. `monotonic` is the clock, in seconds, that limits how
+    often refusals and warnings are recorded; it's also used to age remembered signatures and issuers' keys.
     """
 
     ledger: Ledger
@@ -83,7 +84,7 @@ class ApiServices:
 
 
 class ApiError(Exception):
-    """Refuses a call with this status and sentence, and other keys of the ErrorDocument."""
+    """An error that refuses a call with this status and sentence; `fields` are other keys of the ErrorDocument."""
 
     def __init__(self, status: int, sentence: Sentence | str, **fields: object) -> None:
         self.status, self.document = status, {"error": str(sentence), **fields}
@@ -91,7 +92,7 @@ class ApiError(Exception):
 
 
 async def refuse_call(request: Request, error: Exception) -> Response:
-    """Answer a call that raised ApiError."""
+    """Return the response to a call that raised ApiError."""
     assert isinstance(error, ApiError)
     response = json_response(error.status, error.document)
     if "retry_after" in error.document:
@@ -100,13 +101,16 @@ async def refuse_call(request: Request, error: Exception) -> Response:
 
 
 def json_response(status: int, document: Mapping[str, Any] | str) -> Response:
-    """Return a response with this document, or with this string of JSON."""
+    """Return a JSON response with this document, which can also be a string of JSON."""
     text = document if isinstance(document, str) else json.dumps(document)
     return Response(text, status, HEADERS_BY_STATUS.get(status), JSON_TYPE)
 
 
 class ApiCall:
-    """A call. Once it's admitted, its client is known, and `rules`, the client's entry in the policy, permit it."""
+    """A call to the API.
+
+    Once it's admitted, `client` is the caller, and `rules`, the client's entry in the policy, permit the call.
+    """
 
     def __init__(self, services: ApiServices, request: Request, body: bytes, tag: EventTag) -> None:
         self.services = services
@@ -121,7 +125,7 @@ class ApiCall:
 
     @property
     def registrar(self) -> Registrar:
-        """The registrar, for calls that exist only with one."""
+        """The registrar, for calls that are available only with one."""
         assert self.services.registrar
         return self.services.registrar
 
@@ -130,8 +134,8 @@ class ApiCall:
 
         `is_change`: the call changes something, so it uses up an ID token.
 
-        Raises ApiError: 401 if it isn't authenticated, 403 without the right, 415 if the body isn't JSON, or 429 if
-        the client has used up its quota.
+        Raises ApiError: 401 if the client isn't authenticated or its nonce or ID token was used before, 403 without the
+        permission, 415 if the body isn't JSON, or 429 if the client has used up its quota.
         """
         content_type = self.headers.get("content-type", JSON_TYPE).partition(";")[0].strip().lower()
         if content_type != JSON_TYPE and self.body:
@@ -172,7 +176,7 @@ class ApiCall:
             )
 
     def use_id_token(self) -> None:
-        """Use up the call's ID token, if it has one, for a change. Raises ApiError if it was used for one before."""
+        """Use up the call's ID token, if any, for a change. Raises ApiError if a change has already used it."""
         try:
             if self._id_token:
                 use_token(self._id_token, self.services.ledger)
@@ -180,9 +184,9 @@ class ApiCall:
             self.refuse(401, error.sentence)
 
     def _use_nonce(self, name: str) -> None:
-        """Raise Refused if the client has used the signature's nonce before, in any process. Raises LedgerUnavailable.
+        """Record the signature's nonce, if any; raise Refused if the client has used it before, in any process.
 
-        Nothing about an unverified signature is stored.
+        Nothing about an unverified signature is stored. Raises LedgerUnavailable.
         """
         if self.signature is None or not self.signature.nonce:
             return
@@ -198,7 +202,7 @@ class ApiCall:
             )
 
     def _warn_about_signature(self) -> None:
-        """Mark the call, and log a warning once an hour for each client, if a later release refuses its signature."""
+        """If a later release will refuse the signature, mark the call, and log that once an hour for each client."""
         is_push = self._refusal_tag is EventTag.METRICS_REFUSED
         if is_push or self.signature is None or self.signature.nonce:
             return
@@ -207,7 +211,10 @@ class ApiCall:
             log.warning("client %s signs calls with v1=; the next release accepts only v2=", self.client.name)
 
     def _spend_quota(self, registrar: Registrar) -> None:
-        """Count the call, unless it's a replay: whoever captured one call could use up the client's quota."""
+        """Count the call against the client's quota, unless it's a replay. Raises ApiError if the quota is used up.
+
+        If replays counted, anyone who captured one call could use up the client's quota.
+        """
         value = self.signature.value.lower() if self.signature else ""
         if self.services.seen_signatures.has(value):
             return
@@ -220,7 +227,7 @@ class ApiCall:
             self.services.seen_signatures.is_new(value)
 
     def refuse(self, status: int, sentence: Sentence) -> NoReturn:
-        """Refuse the call, and record it in the audit log, but not too often. Always raises ApiError."""
+        """Record a refusal in the audit log, at most once a minute for each caller, and raise ApiError."""
         self.services.refusals.record(self.client, self.address, self._refusal_tag, sentence)
         raise ApiError(status, sentence)
 
@@ -229,7 +236,7 @@ class ApiCall:
         return any(pattern == model or fnmatchcase(model, pattern) for pattern in self.rules.models)
 
     def require_model(self, model: str, action: str) -> None:
-        """Check that the policy lets the client do this with the model. Raises ApiError."""
+        """Check that the policy covers this model for the client; `action` is for the error. Raises ApiError."""
         if not self.covers_model(model):
             self.refuse(
                 403,
@@ -242,9 +249,9 @@ class ApiCall:
             )
 
     def identify_agent(self, name: str = "", version: str = "") -> Agent:
-        """Return the agent that makes the call, and the person it acts for according to the policy.
+        """Return the agent that makes the call, with the person that the policy says it acts for.
 
-        `name`, `version`: how it introduces itself; by default, as in the User-Agent header. Nobody verifies them.
+        `name` and `version` are what the agent calls itself, by default in the User-Agent header. Nobody verifies them.
         """
         if not name:
             name, _, version = self.headers.get("user-agent", "").partition(" ")[0].partition("/")
@@ -252,7 +259,7 @@ class ApiCall:
         return introduce_agent(name, version, self.rules.acts_for or (people.find(run) if run else None) or "")
 
     def idempotency_key(self) -> str | None:
-        """Return the Idempotency-Key. Raises ApiError if it's invalid."""
+        """Return the Idempotency-Key; None if the call has none. Raises ApiError if it's invalid."""
         key = self.headers.get("idempotency-key")
         if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
             raise ApiError(
@@ -281,7 +288,8 @@ class ApiCall:
 def client_who_may(action: str, *rights: Right, tag: EventTag = EventTag.API_REFUSED) -> Any:
     """Return the dependency for a route that clients with one of `rights` can call; see `ApiCall.admit`.
 
-    It reads the call, and admits a few of its kind at a time. If an internal error occurs, the response has its ID.
+    It reads and admits calls, a few with the same `tag` at a time. The response to an internal error has the error's
+    ID.
     """
 
     async def admit_call(request: Request) -> AsyncIterator[ApiCall]:
@@ -319,7 +327,7 @@ BODY_STATUSES = {413: "The body is over 1 MB", 415: "The content type isn't appl
 def describe_responses(
     statuses: Mapping[int, str], models: Mapping[int, type[BaseModel]]
 ) -> dict[int | str, dict[str, Any]]:
-    """Return the responses: each status with its meaning and model; a status without a model is an error."""
+    """Return the OpenAPI responses: each status with its meaning and its model, by default ErrorDocument."""
     seconds = {"Retry-After": {"required": True, "description": "In seconds", "schema": {"type": "integer"}}}
     headers = {
         401: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
@@ -347,7 +355,7 @@ def describe_body(body_type: type[BaseModel], *, has_key: bool = True, required:
 
 
 def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Return the schema with its references inlined: inside another document, they wouldn't resolve."""
+    """Return the schema with its references inlined, because they wouldn't resolve inside another document."""
     if isinstance(schema, list):
         return [_inline_references(part, definitions) for part in schema]
     if not isinstance(schema, dict):

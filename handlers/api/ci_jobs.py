@@ -17,7 +17,7 @@ from bot.ports import Ledger
 
 @dataclass(frozen=True, slots=True)
 class CiJob:
-    """A CI job that makes a call: its client's name, its run according to its token, and the token."""
+    """A CI job that makes a call: its client's name, its run as the token describes it, and the token."""
 
     client: str
     run: CiRun

@@ -1,4 +1,4 @@
-"""Authenticates callers of the HTTP API: programs that the policy lists, by a token, a signature, or both."""
+"""Authenticates callers of the HTTP API, which are programs listed in the policy, by token, signature, or both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CallSignature:
 
     @property
     def expires_at(self) -> datetime:
-        """When no process accepts it anymore, even one whose clock is behind by a signature's validity."""
+        """The time after which no process accepts the signature, even if its clock is SIGNATURE_SECONDS behind."""
         return datetime.fromtimestamp(int(self.timestamp) + 2 * SIGNATURE_SECONDS, UTC)
 
     def matches(self, token: str, request: Request, body: bytes) -> bool:
@@ -52,11 +52,11 @@ class CallSignature:
 def authenticate(
     request: Request, body: bytes, policy: Policy, environ: Mapping[str, str], now: datetime
 ) -> tuple[str, CallSignature | None]:
-    """Return the name of the calling client, and the call's signature if there's one. Raises Refused.
+    """Return the calling client's name, and the call's signature if it has one. Raises Refused.
 
-    A bearer token identifies and authenticates the client. A signature, if there's one, must be valid with the client's
-    token as the secret. Without a bearer token, it authenticates the client whose token produced it. The caller has to
-    check that the signature's nonce is new.
+    A bearer token identifies and authenticates the client. If there's also a signature, it must be valid with the
+    client's token as the secret. Without a bearer token, the signature authenticates the client whose token produced
+    it. The caller has to check that the signature's nonce is new.
     """
     if not policy.clients:
         raise Refused(
@@ -105,9 +105,10 @@ def _matches_bearer(header: str, token: str) -> bool:
 
 
 def _parse_signature(headers: Headers, now: datetime) -> CallSignature | None:
-    """Return the call's signature; None if it has none. Raises Refused if a header is missing, malformed, or repeated.
+    """Return the call's signature; None if it has none.
 
-    What's sent decides how it's verified: a nonce needs `v2=`, and `v2=` needs a nonce.
+    Raises Refused if a header is missing, malformed, or repeated, or if the timestamp is off by more than
+    SIGNATURE_SECONDS. What's sent decides how it's verified: a nonce needs `v2=`, and `v2=` needs a nonce.
     """
     sent = [headers.getlist(name) for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER)]
     if not any(sent):

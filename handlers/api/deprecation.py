@@ -1,4 +1,4 @@
-"""Marks answers to calls that a later release won't accept."""
+"""Marks responses to calls that a later release won't accept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DEPRECATED_AT = 1_796_083_200  # seconds since 1970: when signing these calls wi
 
 
 class DeprecationHeader:
-    """Adds the header `Deprecation` (RFC 9745) to the answer if the call's `request.state.is_deprecated` is set."""
+    """Adds the `Deprecation` header (RFC 9745) to the response if the call's `request.state.is_deprecated` is set."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -29,7 +29,7 @@ from handlers.api.schemas import (
 
 
 def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
-    """Return the document of the request, version, or queued command that this command led to.
+    """Return the document of the request or version that this command led to, or else of the command itself.
 
     Raises KeyError and UnknownRequest, and LookupError if no version was registered.
     """
@@ -44,7 +44,7 @@ def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, 
 
 
 def is_promotion(queued: QueuedCommand) -> bool:
-    """Return whether the command opens a request; a stored command without a verb does."""
+    """Return whether the command opens a request. A stored command without a verb counts as a promotion."""
     return bool(queued.command.get("verb", Promote.verb) == Promote.verb)
 
 
@@ -80,7 +80,7 @@ def refusal_sentence(queued: QueuedCommand) -> Sentence:
 
 
 def request_document(request: Request, votes: list[Vote], policy: Policy, card_error: str = "") -> dict[str, Any]:
-    """Return the document of a request, with its votes in the order in which they were cast.
+    """Return the document of a request, with its votes in the order they were cast.
 
     `card_error` is Slack's error code if Slack rejected the card.
     """

@@ -71,7 +71,7 @@ def push_metrics(
 
 
 def _store(call: ApiCall, payload: PushPayload, key: str | None, now: datetime) -> Response:
-    """Store the readings once for each key, and return the response."""
+    """Store the readings, unless a call with the same key has already done so, and return the response."""
     ledger, client = call.services.ledger, call.client.name
     readings = [
         PushedReading(source=payload.source, received_at=now, client=client, **reading.model_dump())

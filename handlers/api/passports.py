@@ -47,7 +47,7 @@ _STATUSES = REFUSAL_STATUSES | {
     summary="Get the status of all passports",
 )
 def show_status(call: Reader) -> Response:
-    """Return the status of the passports of the client's models, as a DSSE envelope. It's signed and expires soon."""
+    """Return the status of the passports for the client's models, as a signed DSSE envelope that expires soon."""
     try:
         envelope = call.registrar.passports.status_list(tuple(call.rules.models), call.covers_model)
     except Misconfigured as error:

@@ -1,4 +1,4 @@
-"""`/v1/requests` and `/v1/versions`: programs open requests, people decide in Slack. A client cancels only its own."""
+"""`/v1/requests` and `/v1/versions`: programs open requests; people decide in Slack. A client cancels only its own."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ _COMMAND_STATUSES = (
 def open_request(call: Requester) -> Response:
     """Open a request that people decide in Slack, and return its status.
 
-    The same `Idempotency-Key` never opens two requests: the second call returns the current status of the first one's.
+    The same `Idempotency-Key` never opens two requests: another call with it returns the first request's current
+    status.
     """
     body = call.parse(RequestBody)
     arguments = body.model_dump(exclude={"ci"}) | {
@@ -137,7 +138,7 @@ def show_request(
     summary="Cancel a request",
 )
 def cancel_request(call: Requester, request_id: RequestId) -> Response:
-    """Cancel an undecided request of this client, and return its status."""
+    """Cancel one of this client's undecided requests, and return its status."""
     registrar, queued = call.registrar, find_command(call, request_id, only_own=True)
     try:
         body = call.parse(CancelBody, default=b"{}")
@@ -166,7 +167,7 @@ def list_blocks(
         str, Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")
     ],
 ) -> Response:
-    """Return the versions that were rolled back as bad and not unblocked since. A request for one fails a gate."""
+    """Return the versions that were rolled back as bad and haven't been unblocked. A request for one fails a gate."""
     call.require_model(model, "list blocked versions of")
     with call.services.ledger.read() as reading:
         blocks = [
@@ -247,9 +248,10 @@ def submit_command(
 
 
 def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, dict[str, Any]]:
-    """Execute the command and return HTTP's status and its document, without waiting long for a slow MLflow.
+    """Execute the command, and return the HTTP status and the command's document.
 
-    A repeated call returns the current document. Raises ApiError if it's refused, or if the first call was.
+    If MLflow can't be reached or takes longer than REGISTRY_TIMEOUT, the status is 202. A repeated call returns the
+    current document. Raises ApiError if the command is refused now or was refused before.
     """
     is_promotion = documents.is_promotion(queued)
     fields = {"id": queued.id} | ({"state": STATE_REFUSED} if is_promotion else {})
@@ -281,9 +283,10 @@ def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
 
 
 def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
-    """Return the client's own promotion command; without `only_own`, also other callers' for the client's models.
+    """Return a promotion command by its ID, if the client queued it.
 
-    Raises ApiError: all other commands are reported as missing.
+    Without `only_own`, also return other callers' submitted promotions of the client's models. Raises ApiError; all
+    other commands are reported as missing.
     """
     with call.registrar.context.ledger.read() as reading, suppress(KeyError, BadInput):
         queued = reading.queued_command(request_id)
@@ -294,7 +297,7 @@ def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCom
 
 
 def _is_about_models_of(call: ApiCall, queued: QueuedCommand) -> bool:
-    """Return whether a submitted promotion is about a model of the client. Raises BadInput if it can't be executed."""
+    """Return whether this is a submitted promotion of one of the client's models. Raises BadInput if it's invalid."""
     command = load_command(queued.command)  # a draft from Slack is stored as it was typed
     is_submitted = queued.state is not QueuedCommandState.DRAFT
     return is_submitted and isinstance(command, Promote) and call.covers_model(command.model)

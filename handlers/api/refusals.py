@@ -1,4 +1,4 @@
-"""Records refused calls in the audit log, so that no one can fill it or keep other callers' refusals out of it."""
+"""Records refused calls in the audit log, with limits so that no one can fill it or crowd out others' refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNKNOWN_CALLER = "?"  # an unauthenticated caller, in the audit log
 
 
 class RefusalLog:
-    """Records each client's refusals, and those of each unknown caller's address, once a minute.
+    """Records refusals, at most one a minute for each client and for each unknown caller's address.
 
     Clients and unknown callers don't share a limit. `monotonic`: the clock for the limits, in seconds.
     """
@@ -38,7 +38,7 @@ class RefusalLog:
         self._unrecorded = 0
 
     def record(self, client: Client, address: str, tag: EventTag, why: Sentence) -> None:
-        """Record a refusal, unless there was one a moment ago, and how many others weren't recorded."""
+        """Record a refusal, at most once a minute for each caller, and how many others weren't recorded."""
         events = []
         if self._admits(address) if client.name == UNKNOWN_CALLER else self._clients.is_new(client.name):
             events.append(self._event(client, tag, why, address=truncate(sanitize_text(address), 100)))
@@ -59,7 +59,7 @@ class RefusalLog:
             log.warning("couldn't record the refusal of a call: %s", error)
 
     def _admits(self, address: str) -> bool:
-        """Return whether an unknown caller's refusal is recorded; count it if there are too many addresses."""
+        """Return whether to record an unknown caller's refusal; if there are too many addresses, count it instead."""
         network = _network(address)
         with self._lock:
             is_new = self._addresses.is_new(network)
@@ -67,7 +67,10 @@ class RefusalLog:
         return is_new
 
     def _take_unrecorded(self) -> int:
-        """Return how many addresses' refusals weren't recorded since the last report; 0 within a minute of it."""
+        """Return how many refusals weren't recorded since the last report because there were too many addresses.
+
+        Returns 0 within a minute of the last report.
+        """
         with self._lock:
             if not self._unrecorded or not self._reports.is_new(""):
                 return 0
@@ -87,7 +90,7 @@ class RefusalLog:
 
 
 def _network(address: str) -> str:
-    """Return what one caller controls: an IPv4 address, or the 64-bit prefix of an IPv6 address."""
+    """Return the network that one caller controls: an IPv4 address, or the 64-bit prefix of an IPv6 address."""
     try:
         ip = ip_address(address)
     except ValueError:  # a Unix socket has no address

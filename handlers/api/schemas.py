@@ -1,4 +1,4 @@
-"""The JSON that the HTTP API accepts and returns, one model each; the terminal prints the same documents.
+"""The JSON that the HTTP API accepts and returns, one model for each document. The terminal prints the same JSON.
 
 A model's fields and descriptions define the JSON, its OpenAPI schema, and the terminal's help.
 """
@@ -272,7 +272,7 @@ class BlocksDocument(_Document):
 
 
 class SignatureDocument(_Document):
-    """A signature of a DSSE envelope, in base64."""
+    """A signature on a DSSE envelope, in base64."""
 
     keyid: str
     sig: str
@@ -295,7 +295,7 @@ class PassportDocument(_Document):
 
 
 class BundleDocument(_Document):
-    """All that verifies a version offline, except the public key."""
+    """Everything that's needed to verify a version offline, except the public key."""
 
     type: Literal["urn:registrar:passport-bundle:v1"]
     passport: EnvelopeDocument

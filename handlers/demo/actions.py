@@ -1,4 +1,4 @@
-"""What people do in the story, for its narration and for the checklist's buttons."""
+"""The actions that people take in the story, for its narration and for the checklist's buttons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_ISSUED = 7  # what VERIFY_COMMAND exits with if there's no passport, or not 
 
 
 class NotAcknowledgedError(Exception):
-    """The app didn't acknowledge."""
+    """The app didn't acknowledge an action."""
 
 
 def promote_command(version: int, reason: str) -> str:
@@ -38,7 +38,7 @@ def click_approve(person: WorkspaceMember, card: dict[str, Any]) -> None:
 
 
 def verify_champion(env_file: Path) -> subprocess.CompletedProcess[str]:
-    """Run VERIFY_COMMAND, as in another terminal."""
+    """Run VERIFY_COMMAND in its own process, as if in another terminal, and return the finished process."""
     return subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", *VERIFY_COMMAND.split()],
         env=os.environ | {"REGISTRAR_ENV_FILE": str(env_file)},

@@ -1,4 +1,4 @@
-"""The demo's checklist: which steps were done, how, and what can be done next. Pure."""
+"""The demo's checklist: which steps are done, how they were done, and what can be done next. Pure."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class BrokenVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoFacts:
-    """What the checklist is derived from.
+    """The facts that the checklist is derived from.
 
     `policy` maps people at the terminal to Slack. `events` are the model's audit events, oldest first. `request` is the
-    pending request for Production, and `voters` the user IDs of those who approved it. `production` is the version
-    there, and `since` when it entered. `targets` are the versions to roll back to, `blocked` those that were rolled
-    back. `broken` is the version that was broken last. `reader` is the user ID of someone who read the history.
-    `is_monitored`: a monitor would notice a broken version.
+    pending request for Production, and `voters` are the user IDs of those who approved it. `production` is the version
+    in Production, and `since` is when it entered. `targets` are the versions that can be rolled back to, and `blocked`
+    are those that were rolled back. `broken` is the most recently broken version. `reader` is the user ID of someone
+    who read the history. `is_monitored`: whether a monitor would notice a broken version.
     """
 
     policy: Policy
@@ -65,7 +65,7 @@ class DemoFacts:
 
     @property
     def broken_now(self) -> BrokenVersion | None:
-        """The broken version if it's still in Production."""
+        """The broken version if it's still in Production; otherwise, None."""
         broken = self.broken
         if broken is None or broken.version != self.production or (self.since and self.since > broken.at):
             return None
@@ -74,9 +74,10 @@ class DemoFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoChecklist:
-    """What the channel shows. `done` says for each finished step what happened; `status` what's going on right now.
+    """What the channel shows. `done` has a sentence about each finished step; `status` says what's happening now.
 
-    `next_step` is the one that *Do it for me* does, if there's one. `can_break`: the button to break it is there.
+    `next_step` is the step that *Do it for me* performs, if there is one. `can_break`: whether to show the button that
+    breaks the version.
     """
 
     done: Mapping[Step, Sentence] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class DemoChecklist:
 
 
 def build_checklist(facts: DemoFacts) -> DemoChecklist:
-    """Return the checklist that results from the facts."""
+    """Return the checklist for these facts."""
     done = dict(_done_steps(facts))
     return DemoChecklist(
         done=done, status=_status(facts), next_step=_next_step(facts, done), can_break=facts.broken_now is None
@@ -94,7 +95,7 @@ def build_checklist(facts: DemoFacts) -> DemoChecklist:
 
 
 def obstacle(step: Step, facts: DemoFacts) -> Sentence | None:
-    """Return why a step can't be done now, and what to do first; None if it can."""
+    """Return why a step can't be done now and what to do first; None if it can be done."""
     if step is Step.BREAK:
         return _break_obstacle(facts)
     if step in dict(_done_steps(facts)):
@@ -157,7 +158,7 @@ def _next_step(facts: DemoFacts, done: Mapping[Step, Sentence]) -> Step | None:
 
 
 def _done_steps(facts: DemoFacts) -> Iterator[tuple[Step, Sentence]]:
-    """Yield each finished step, and what happened."""
+    """Yield each finished step with a sentence that says what happened."""
     opened = _last(facts.events, EventTag.REQUEST_OPENED)
     approved = _last(facts.events, EventTag.APPROVED)
     refused = next((event for event in reversed(facts.events) if _is_own_approval(event, facts.policy)), None)
@@ -182,7 +183,7 @@ def _who_and_version(template: str, event: Event) -> Sentence:
 
 
 def _last(events: Sequence[Event], tag: EventTag) -> Event | None:
-    """Return the last event about a request for Production."""
+    """Return the last event with this tag about a request for Production; None if there isn't one."""
     of_tag = (event for event in reversed(events) if event.tag is tag)
     return next((event for event in of_tag if event.evidence.get("target") == Stage.PRODUCTION.value), None)
 
@@ -195,7 +196,7 @@ def _is_own_approval(event: Event, policy: Policy) -> bool:
 
 
 def _replacement(events: Sequence[Event], broken: BrokenVersion, *tags: EventTag) -> Event | None:
-    """Return the event that took the broken version out of Production."""
+    """Return the event, with one of these tags, that took the broken version out of Production; None if none did."""
     return next(
         (e for e in events if e.at >= broken.at and e.tag in tags and e.before == f"v{broken.version}"),
         None,
@@ -203,12 +204,12 @@ def _replacement(events: Sequence[Event], broken: BrokenVersion, *tags: EventTag
 
 
 def _alert(events: Sequence[Event], broken: BrokenVersion) -> Event | None:
-    """Return the event of the monitor that failed because of the broken version."""
+    """Return the first monitor failure since the version was broken; None if there isn't one."""
     return next((e for e in events if e.at >= broken.at and e.tag is EventTag.MONITOR_FAILED), None)
 
 
 def _who_won(broken: BrokenVersion, rollback: Event, alert: Event | None) -> Sentence:
-    """Return who rolled back, and after how many seconds."""
+    """Return a sentence that says who rolled back, and after how many seconds."""
     who, seconds = format_actor(rollback.actor), _seconds(broken, rollback)
     if rollback.actor == MONITOR_AUTOMATION:
         return say("Registrar rolled back to {v} after {n} s.", v=rollback.after, n=seconds)
@@ -228,7 +229,7 @@ def _seconds(broken: BrokenVersion, event: Event) -> str:
 
 
 def _status(facts: DemoFacts) -> Sentence | None:
-    """Return what's going on because of the broken version, if it isn't a rollback."""
+    """Return what has happened because of the broken version, other than a rollback; None if nothing has."""
     broken = facts.broken
     if broken is None:
         return None

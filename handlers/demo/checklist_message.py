@@ -73,5 +73,5 @@ def _button(step: Step, checklist: DemoChecklist) -> ButtonElement | None:
 
 
 def is_checklist(message: dict[str, Any]) -> bool:
-    """Return whether this is the checklist's message, from this start or an earlier one."""
+    """Return whether a message is the checklist, posted during this run or an earlier one."""
     return any(block.get("block_id") == BLOCK_ID for block in message.get("blocks", ()))

@@ -104,7 +104,7 @@ _DEMO_ENVIRONMENT = {
 
 
 class DemoFolder:
-    """The demo's folder."""
+    """The demo's folder: the paths of its files, and the lock that only one running demo can hold."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,28 +123,28 @@ class DemoFolder:
 
     @property
     def has_served(self) -> bool:
-        """Whether a model has been served from here, so the registry is complete."""
+        """Whether a model has been served from this folder, which means that the registry is complete."""
         return self.has_registry and any(self.serving_cache.rglob("*.skops"))
 
     @property
     def has_registry(self) -> bool:
-        """Whether a demo has run here before."""
+        """Whether this folder has a registry, which means that a demo has run here before."""
         return self.path.joinpath("mlflow.db").exists()
 
     @property
     def last_port(self) -> int:
-        """The previous start's port, so that an open page and an SSH tunnel still work; 0 on the first start."""
+        """The port of the previous start, so that an open page or SSH tunnel still works; 0 on the first start."""
         try:
             return int(self._address_file.read_text().rsplit(":", 1)[-1])
         except (OSError, ValueError):
             return 0
 
     def remember_port(self, port: int) -> None:
-        """Record the port, for the next start and for someone who starts a second demo here."""
+        """Record the port, for the next start and for the error that someone who starts a second demo here sees."""
         self._address_file.write_text(f"127.0.0.1:{port}")
 
     def write_environment(self, registrar_url: str) -> None:
-        """Write the variables with which `registrar verify` and an agent find this demo. Raises Misconfigured."""
+        """Write the environment files that point `registrar verify` and an agent to this demo. Raises Misconfigured."""
         for env_file, token_file in ((self.env_file, self.token_file), (self.agent_env_file, self.agent_token_file)):
             values = {
                 "MLFLOW_TRACKING_URI": self.registry_uri,
@@ -156,7 +156,10 @@ class DemoFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Lock the folder, after creating what's missing in it. Raises Misconfigured if it isn't a demo's."""
+        """Lock the folder until the block ends, and create whatever is missing in it.
+
+        Raises Misconfigured if it isn't a demo's folder, or if another demo is running in it.
+        """
         if self.path.joinpath("ledger.db").exists() and not self._address_file.exists():
             raise Misconfigured(
                 say(
@@ -195,7 +198,7 @@ class DemoFolder:
         )
 
     def _adapt_policy(self) -> None:
-        """Write this folder's tokens and a free port for serve.py into the policy, and let its client read."""
+        """Point the policy to this folder's token files and a free port for serve.py; let serve.py's client read."""
         before, folder = self.policy_file.read_text(encoding="utf-8"), self.path.absolute()
         after = _PUSHES_ONLY.sub(", read", before)
         after = _TOKEN_FILE.sub(lambda match_: json.dumps(str(folder / match_[1]), ensure_ascii=False), after)
@@ -205,7 +208,7 @@ class DemoFolder:
 
 
 def serving_port(policy: Policy, model: str) -> int | None:
-    """Return the local port at which the policy probes the served version; None if there's none."""
+    """Return the local port that the policy probes for the served version; None if it probes none."""
     probe = policy.probe_for(model)
     port = _PROBE_PORT.search(probe.url) if probe else None
     return int(port[0]) if port else None
@@ -223,7 +226,7 @@ def _find_free_port(port: int) -> int:
 
 
 def clear_real_environment() -> Path | None:
-    """Remove the variables that name something real from the environment; return the demo's home from it."""
+    """Remove environment variables that could name real systems, and set the demo's; return REGISTRAR_HOME, or None."""
     home = os.environ.get("REGISTRAR_HOME")
     for name in list(os.environ):
         if name.startswith(_REAL_PREFIXES) or name.upper() in _PROXIES:

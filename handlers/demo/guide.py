@@ -1,4 +1,4 @@
-"""Keep the checklist in the channel current, and do a step when someone clicks its button."""
+"""Keep the channel's checklist up to date, and perform a step when someone clicks its button."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ MAX_TRANSITIONS = 400  # transitions of Production to search for rollback target
 
 
 class DemoGuide:
-    """The checklist's message and its buttons. It listens to `app`; the message is kept current inside the block.
+    """The checklist's message and its buttons. Handles clicks through `app`; updates the message while in its block.
 
-    `break_version` is called with the version in Production that should become wrong; None if there's none. `file` is
-    where the version that was broken last is kept.
+    `break_version` is called with the version in Production that should become wrong, or None if there isn't one.
+    `file` stores the most recently broken version.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class DemoGuide:
         app.action(BREAK_VERSION)(self._on_click)
 
     def __enter__(self) -> DemoGuide:
-        """Break the version again that was broken before a restart, and start keeping the message current."""
+        """Start updating the message. If the version in Production was broken before a restart, break it again."""
         broken = self.facts().broken_now
         self._break_version(broken.version if broken else None)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop, after the current step."""
+        """Stop after the current step."""
         self._stopping.set()
         self._thread.join()
         self._clicks.shutdown(cancel_futures=True)
@@ -118,7 +118,10 @@ class DemoGuide:
             )
 
     def _find_reader(self) -> str | None:
-        """Return someone who got the history, which leaves no audit event. The answer is in their direct messages."""
+        """Return the user ID of someone who has read the history; None if no one has.
+
+        Reading it leaves no audit event, so this looks for the answer in people's direct messages.
+        """
         if self._reader is None:
             answers = (
                 (user, message["text"])
@@ -152,7 +155,7 @@ class DemoGuide:
                 log.exception("can't update the checklist")
 
     def _find_or_post(self) -> tuple[str, str, Message | None]:
-        """Return the channel and timestamp of the checklist's message, and what it shows if it's new."""
+        """Return the channel and timestamp of the checklist's message, and the message itself if it's new."""
         channels = self._client.conversations_list()["channels"]
         channel = next(str(room["id"]) for room in channels if room["name"] == CHANNEL[1:])
         for page in self._client.conversations_history(channel=channel, limit=200):
@@ -184,7 +187,7 @@ class DemoGuide:
             log.exception("can't do %s", step.value)
 
     def _do(self, step: Step, user: str) -> Sentence | None:
-        """Do a step now; return why it can't be done, or None."""
+        """Perform a step now; return None if it worked, or else why it can't be done."""
         facts = self.facts()
         if blocker := obstacle(step, facts):
             return blocker
@@ -205,7 +208,11 @@ class DemoGuide:
         self._break_version(facts.production)
 
     def _person_for(self, step: Step, facts: DemoFacts, user: str) -> WorkspaceMember:
-        """Return who does a step: Alice requests, Bob decides, and everyone reads for themselves."""
+        """Return the person who performs a step that `user` clicked.
+
+        Alice makes the request, and the requester tries to approve it. Bob approves and rolls back, or Carol does if
+        Bob made the request or has already voted. `user` reads the history.
+        """
         requester = requester_id(facts)
         if step is Step.REQUEST:
             return self._slack.person("alice")
@@ -227,7 +234,7 @@ class DemoGuide:
             click_approve(person, self._card(facts.request.id))
 
     def _card(self, request_id: str) -> dict[str, Any]:
-        """Return a request's card, once it's in Slack: a second passes between two messages. Raises RefusedError."""
+        """Wait for a request's card, since messages are posted a second apart, and return it. Raises RefusedError."""
 
         def find() -> MessageRef | None:
             with self._registrar.context.ledger.read() as reader:
@@ -241,7 +248,7 @@ class DemoGuide:
         return self._slack.person("bob").thread({"channel": card.channel, "ts": card.ts})[0]
 
     def _wait_until_done(self, step: Step, before: DemoFacts, person: WorkspaceMember) -> Sentence | None:
-        """Wait until Registrar has done a step, or counted an approval; otherwise, return where its answer is."""
+        """Wait until Registrar finishes a step or counts an approval; otherwise, return where to find its answer."""
         until = time.monotonic() + STEP_SECONDS
         while not self._stopping.is_set() and time.monotonic() < until:
             facts = self.facts()
@@ -252,7 +259,7 @@ class DemoGuide:
 
 
 def _load_broken(file: Path) -> BrokenVersion | None:
-    """Return the version that was broken before a restart."""
+    """Return the version that was broken before a restart; None if there isn't one."""
     try:
         fields = json.loads(file.read_text())
         return BrokenVersion(int(fields["version"]), datetime.fromisoformat(fields["at"]), str(fields["by"]))

@@ -36,8 +36,10 @@ TRAINING_ROWS = 6_000  # synthetic customers to train on
 def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: int = TRAINING_ROWS) -> int:
     """Run the demo until Ctrl-C, or `play` its story once in a folder of its own; return the exit code.
 
-    The models come from the snapshot, or are trained here on that many `rows`. Raises Misconfigured if the port is
-    taken, a demo is running here, the folder isn't a demo's, or what only the demo needs isn't installed.
+    `play` uses a temporary folder unless REGISTRAR_HOME is set. With `train`, the models are trained here on `rows`
+    synthetic customers; otherwise, they come from the snapshot, or are trained if it needs another scikit-learn
+    version. Raises Misconfigured if the port is taken, a demo is already running here, the folder isn't a demo's, or
+    the packages that only the demo needs aren't installed.
     """
     _require_extra()
     asked_for = clear_real_environment()
@@ -54,7 +56,7 @@ def run_demo(*, play: bool = False, train: bool = False, port: int = 0, rows: in
 
 
 def _require_extra() -> None:
-    """Raise Misconfigured without the extra."""
+    """Raise Misconfigured if the packages of the `demo` extra aren't installed."""
     if not all(map(importlib.util.find_spec, EXTRA_MODULES)):
         raise Misconfigured(
             say(
@@ -87,7 +89,10 @@ def _open_folder(chosen: Path | None, *, is_fresh: bool) -> Iterator[DemoFolder]
 def _run_everything(
     folder: DemoFolder, progress: ProgressReporter, port: int, rows: int | None
 ) -> Iterator[tuple[LocalSlack, Registrar, DemoGuide]]:
-    """Run everything until the block ends. serve.py starts first, since it takes as long as everything else."""
+    """Run everything until the block ends.
+
+    If serve.py has served from this folder before, it starts first, since it takes as long to start as everything else.
+    """
     progress.begin_step("Loading Registrar")
     serves_at = serving_port(load_policy(folder.policy_file), MODEL)
     settings = Settings.model_validate({"REGISTRAR_PORT": 0})  # a free port, to which serve.py pushes as soon as it can
@@ -108,7 +113,7 @@ def _run_everything(
 
 
 def _start_workspace(folder: DemoFolder, port: int) -> LocalSlack:
-    """Start the local workspace at `port`; without `port`, use the previous start's, or a free one."""
+    """Start the local workspace on `port`; if it's 0, use the previous start's port, or else a free one."""
     from localslack import LocalSlack
 
     try:

@@ -1,4 +1,4 @@
-"""Run examples/churn/serve.py next to the demo: start it early, restart it if it dies, and stop it at the end."""
+"""Run examples/churn/serve.py alongside the demo: start it early, restart it if it dies, and stop it at the end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class ModelServer:
-    """A process that serves the model. Its output goes to the demo's log.
+    """The process that serves the model. Its output goes to the demo's log.
 
-    `start` starts it, and it ends with the block. `port`: where it reports the served version; None if the policy
-    doesn't mention it (an older demo's, or an edited one), and then it isn't started.
+    `start` starts it, and it stops when the block ends. `port` is where it reports the served version. If the policy
+    doesn't mention it, because the policy is edited or from an older demo, `port` is None, and the process isn't
+    started.
     """
 
     def __init__(self, folder: DemoFolder, registrar_url: str, port: int | None) -> None:
@@ -47,7 +48,7 @@ class ModelServer:
         self._thread = threading.Thread(target=self._run, name=f"serve {MODEL}", daemon=True)
 
     def __enter__(self) -> ModelServer:
-        """Return the server, not started yet."""
+        """Return the server without starting it."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,12 +58,12 @@ class ModelServer:
             self._thread.join()
 
     def start(self) -> None:
-        """Start it, unless it has been started, or the policy doesn't mention it."""
+        """Start the process, unless it was started before or the policy doesn't mention it."""
         if self.port is not None and self._thread.ident is None:
             self._thread.start()
 
     def break_version(self, version: int | None) -> None:
-        """Make this version wrong until another one replaces it, even if the process is restarted; None breaks none."""
+        """Make this version wrong until another one replaces it, even if the process restarts; None breaks none."""
         with self._lock:
             self._broken = version
             self._send_broken()
@@ -74,7 +75,7 @@ class ModelServer:
                 self._process.stdin.flush()
 
     def is_answering(self) -> bool:
-        """Return whether it reports a served version."""
+        """Return whether the process reports a served version."""
         if self.port is None:
             return False
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=1)) as connection:

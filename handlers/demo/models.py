@@ -1,4 +1,4 @@
-"""The demo's models: real ones, from the snapshot or trained by examples/churn/train.py, in a registry on SQLite."""
+"""The demo's real models, from the snapshot or trained by examples/churn/train.py, in a SQLite registry."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ VERSION_COUNT = 5  # as many as the script has candidates; a test compares them
 def prepare_models(
     registry: ModelRegistry, folder: DemoFolder, progress: ProgressReporter, rows: int | None = None
 ) -> bool:
-    """Register the versions that the registry is missing, and promote one; return whether there was anything to do.
+    """Register the missing versions, and promote one if none has a stage; return whether that was necessary.
 
-    With `rows`, they're trained on that many customers; otherwise, they're restored from the snapshot. An interrupted
-    start is continued; a complete registry is only read.
+    With `rows`, the versions are trained on that many customers; otherwise, they're restored from the snapshot. An
+    interrupted start is resumed; a complete registry is only read.
     """
     versions = registry.versions(MODEL)
     newest = max((version.version for version in versions), default=0)

@@ -1,4 +1,4 @@
-"""The terminal's output while the demo starts: never silent for more than three seconds."""
+"""The terminal's output while the demo starts, which is never silent for more than three seconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ TICK_SECONDS = 0.25
 
 
 class ProgressReporter:
-    """Prints lines and, after some silence, how long the current step has taken. It stops with its block.
+    """Prints lines and, after `silence` seconds without output, how long the current step has taken.
 
-    On a terminal, the time is updated on one line; elsewhere (a file, a CI log), each update is a line of its own.
+    It stops with its block. On a terminal, the time is updated in place; elsewhere, such as in a file or a CI log, each
+    update is a separate line.
     """
 
     def __init__(self, out: TextIO | None = None, silence: float = SILENCE_SECONDS) -> None:

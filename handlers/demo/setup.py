@@ -39,10 +39,11 @@ def run_registrar(
     progress: ProgressReporter,
     rows: int | None,
 ) -> Iterator[tuple[Registrar, DemoGuide]]:
-    """Run Registrar with the demo's models, which are registered if missing, until the block ends.
+    """Run Registrar with the demo's models until the block ends, after registering any that are missing.
 
-    The block begins after the monitor's first reading of this start. Nothing is checked before serve.py can push:
-    a check without data would count toward an alert. Yields the guide, too, which isn't started yet.
+    The block begins after the monitor's first reading since this start, or once waiting for it times out. Nothing is
+    checked before serve.py can push, because a check without data would count toward an alert. Yields Registrar and the
+    guide, which isn't started yet.
     """
     values = {
         "SLACK_BOT_TOKEN": slack.bot_token,
@@ -75,7 +76,7 @@ def run_registrar(
 
 
 def _wait_until(condition: Callable[[], bool], serving: ModelServer) -> bool:
-    """Wait until a condition is true, and return whether it is; stop early if serve.py keeps failing."""
+    """Wait until a condition is true, and return whether it is; give up after a while, or if serve.py keeps failing."""
     end = time.monotonic() + MAX_WAIT_SECONDS
     while not (is_so := condition()) and time.monotonic() < end and serving.crash_count < MAX_CRASHES:
         time.sleep(POLL_SECONDS)
@@ -93,9 +94,9 @@ def _find_monitor(registrar: Registrar) -> Monitor | None:
 
 
 def _has_reading(registrar: Registrar, since: datetime) -> bool:
-    """Return whether the monitor has a reading of the served version since this start; check as soon as it can.
+    """Return whether the monitor has a reading of the served version after `since`; run a check once there's data.
 
-    Also true if there won't be one: nothing is in Production.
+    Also returns True if there won't be a reading, because no monitor is active or nothing is in Production.
     """
     monitor = _find_monitor(registrar)
     if monitor is None:

@@ -28,16 +28,16 @@ def read_snapshot() -> Mapping[str, Any]:
 
 
 def is_compatible() -> bool:
-    """Return whether this scikit-learn is the version that saved the models; another one might not load them."""
+    """Return whether this scikit-learn is the version that saved the models; another version might not load them."""
     return bool(read_snapshot()["made_with"]["scikit-learn"] == version("scikit-learn"))
 
 
 def restore_models(
     uri: str, model: str, artifacts: Path, *, first_after: int = 0
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Register each version after `first_after`, and yield its number and what the snapshot says about its run.
+    """Register each version after `first_after`; yield its number and what the snapshot says about its run.
 
-    `artifacts`: the folder for the files of the model's experiment.
+    `artifacts`: the folder for the experiment's files.
     """
     mlflow.set_tracking_uri(uri)  # a client's own URI isn't enough: to register a model, MLflow opens another client
     client = mlflow.MlflowClient()

@@ -35,8 +35,7 @@ class StoryError(Exception):
 class DemoStory:
     """Alice requests a promotion but can't approve it; Bob does. The next version is bad and is rolled back.
 
-    `narrate` is called with one line at a time. `verify` runs VERIFY_COMMAND; without it, nobody
-    verifies the files.
+    `narrate` is called with one line at a time. `verify` runs VERIFY_COMMAND; if it's None, the files aren't verified.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class DemoStory:
         self._names = {person["id"]: person["real_name"].split()[0] for person in slack.query("people")["people"]}
 
     def play(self) -> None:
-        """Play all of it. Raises StoryError at the first step that fails."""
+        """Play the whole story. Raises StoryError at the first step that fails."""
         for name, actions in [*self._promotion(), *self._second_promotion(), *self._rollback()]:
             try:
                 for act in actions:
@@ -97,7 +96,7 @@ class DemoStory:
         ]
 
     def _verify_files(self) -> None:
-        """Verify the approved files, once their passport is issued: they're hashed in the background."""
+        """Verify the approved files. Wait for their passport first, since they're hashed in the background."""
         if self._verify is None:
             return
         self._narrate(f"Are v{BETTER_VERSION}'s files the approved ones? Alice types in a terminal: {VERIFY_COMMAND}")
@@ -163,7 +162,7 @@ class DemoStory:
         ]
 
     def _wait_for_healthy_monitor(self, person: WorkspaceMember) -> None:
-        """Check the monitor until it has measured the good version."""
+        """Check the monitor repeatedly until it reports the good version as healthy."""
         show_command, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._monitor_timeout
         self._narrate(f"{person.name.title()} types in {CHANNEL}: {show_command}")
         while True:
@@ -204,7 +203,7 @@ class DemoStory:
             self._show("Its thread", answer)
 
     def _wait_for_card(self, text: str, timeout: float | None = None) -> JsonObject:
-        """Wait for the newest card that contains this text."""
+        """Wait for a card that contains this text, and return the newest one."""
         return self._bob.waits_for(
             CHANNEL,
             lambda m: any(block["type"] == "header" for block in m.get("blocks", ())) and text in self._plain_text(m),
@@ -212,7 +211,7 @@ class DemoStory:
         )
 
     def _wait_for_answer(self, person: WorkspaceMember, *any_of: str) -> JsonObject:
-        """Wait for an answer that only this person sees."""
+        """Wait for an answer that only this person sees and that contains one of these texts; return the newest one."""
         return person.waits_for(
             CHANNEL,
             lambda m: m["is_ephemeral"] and any(words in self._plain_text(m) for words in any_of),
@@ -220,7 +219,7 @@ class DemoStory:
         )
 
     def _show(self, heading: str, message: JsonObject, max_lines: int | None = None) -> None:
-        """Narrate a message, or its first lines."""
+        """Narrate a message, or only its first `max_lines` lines."""
         pictures = (f"(picture) {file.get('alt_txt') or file.get('title')}" for file in message.get("files", ()))
         lines = self._plain_text(message).splitlines()[:max_lines] or ["; ".join(pictures)]
         told = [f"{heading}: {lines[0]}"] if len(lines) == 1 else [f"{heading}:", *(f"  {text}" for text in lines)]

@@ -1,4 +1,4 @@
-"""What people see once the demo is running: which page to open, what to type, how to stop."""
+"""What people see once the demo is running: which page to open, what to try, and how to stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def page_url(port: int) -> str:
 
 
 def welcome_lines(port: int, folder: DemoFolder, *, has_monitors: bool = True) -> list[str]:
-    """Return what the terminal prints once everything is running. `has_monitors`: the policy has a monitor."""
+    """Return the lines to print once everything is running. `has_monitors`: whether the policy has a monitor."""
     older = [
         f"{folder.policy_file} is from an earlier demo and has no monitor. "
         "To see automatic rollbacks, press Ctrl-C, move that file away, and start again.",
@@ -37,7 +37,7 @@ def welcome_lines(port: int, folder: DemoFolder, *, has_monitors: bool = True) -
 
 
 def _tunnel_lines(port: int) -> list[str]:
-    """Return how to reach the page from the local side of an SSH session."""
+    """Return the lines that say how to open the page on your own machine over SSH; empty without an SSH session."""
     connection = os.environ.get("SSH_CONNECTION", "").split()
     if len(connection) != 4:
         return []
@@ -50,6 +50,6 @@ def _tunnel_lines(port: int) -> list[str]:
 
 
 def open_browser(port: int) -> None:
-    """Open the page in a browser, if there's a person and a display."""
+    """Open the page in a browser if someone is at the terminal and there's a display."""
     if sys.stdout.isatty():
         open_page(page_url(port))

@@ -1,4 +1,4 @@
-"""The checks of `registrar doctor` and their diagnoses: a part's state, a sentence, and the one next step.
+"""Checks and diagnoses for `registrar doctor`. A diagnosis has a part's state, a sentence, and the next step.
 
 Checks run concurrently, so that one that fails or hangs never hides the others.
 """
@@ -24,7 +24,7 @@ MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)  # signatures, Slack's and Registra
 
 
 class DiagnosisState(Enum):
-    """The state of a part. The values are those of `doctor --json`; people read the label."""
+    """The state of a part. `doctor --json` has the value; people see the label."""
 
     OK = "ok"
     WARNING = "mind"  # works, but needs attention
@@ -34,7 +34,7 @@ class DiagnosisState(Enum):
 
     @property
     def label(self) -> str:
-        """The state as people read it."""
+        """The state as people see it."""
         return self.name.lower().replace("_", " ")
 
 
@@ -49,22 +49,22 @@ class Diagnosis:
 
 
 def ok(area: str, sentence: str) -> Diagnosis:
-    """Return the diagnosis of a part that works."""
+    """Return a diagnosis for a part that works."""
     return Diagnosis(area, DiagnosisState.OK, sentence)
 
 
 def warning(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return the diagnosis of a part that works, but needs attention."""
+    """Return a diagnosis for a part that works but needs attention."""
     return Diagnosis(area, DiagnosisState.WARNING, sentence, advice)
 
 
 def failure(area: str, sentence: str, advice: str) -> Diagnosis:
-    """Return the diagnosis of a part that doesn't work until someone changes the configuration."""
+    """Return a diagnosis for a part that doesn't work until someone changes the configuration."""
     return Diagnosis(area, DiagnosisState.ERROR, sentence, advice)
 
 
 def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
-    """Return the exit code: an error takes precedence over no reply, because it won't go away."""
+    """Return the exit code. An error takes precedence over a missing reply, because it won't go away on its own."""
     states = {diagnosis.state for diagnosis in diagnoses}
     if DiagnosisState.ERROR in states:
         return Misconfigured.exit_code
@@ -72,7 +72,7 @@ def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
 
 
 def summarize_diagnoses(diagnoses: Iterable[Diagnosis]) -> str:
-    """Return the last line: how many parts are in each state."""
+    """Return the report's last line, which says how many parts are in each state except OK."""
     count = dict.fromkeys(DiagnosisState, 0)
     for diagnosis in diagnoses:
         count[diagnosis.state] += 1
@@ -107,7 +107,7 @@ class DoctorCheck:
 
 
 def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
-    """Return every check's diagnoses, in the checks' order; a failing check doesn't affect the others.
+    """Run the checks; return their diagnoses in the checks' order. A failing check doesn't affect the others.
 
     A check that times out continues in its thread, which ends with the process at the latest.
     """
@@ -127,7 +127,7 @@ def run_checks(checks: Sequence[DoctorCheck]) -> list[Diagnosis]:
 
 
 def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:
-    """Add the check's diagnoses one by one, so that those before a failure are kept."""
+    """Run a check, and add its diagnoses one by one, so that those before a failure are kept."""
     try:
         for diagnosis in check.run():
             diagnoses.append(diagnosis)  # noqa: PERF402 - one by one, for a caller that stops waiting
@@ -143,28 +143,28 @@ def _run(check: DoctorCheck, diagnoses: list[Diagnosis]) -> None:
 
 
 def error_sentence(error: RegistrarError) -> str:
-    """Return an error's message for people."""
+    """Return an error's message for people, truncated unless the error is Misconfigured."""
     sentence = str(error.sentence)
     return sentence if isinstance(error, Misconfigured) else truncate(sentence, 400)
 
 
 def display_url(url: str) -> str:
-    """Return an address without user, password, and query string."""
+    """Return a URL without its credentials, query string, and fragment."""
     parts = urlsplit(url)
     return sanitize_text(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 def join_names(names: Iterable[str], limit: int = 6) -> str:
-    """Return names in one line: the first `limit` of them, and how many more there are."""
+    """Return the first `limit` names on one line, and how many more there are."""
     all_of_them = [sanitize_text(name) for name in names]
     more = f" and {len(all_of_them) - limit} more" if len(all_of_them) > limit else ""
     return ", ".join(all_of_them[:limit]) + more
 
 
 def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
-    """Return the difference between this clock and the server's, from the Date header of a reply at `received_at`.
+    """Return a diagnosis for this machine's clock, compared with the Date header of a reply from `server`.
 
-    Raises CheckSkippedError if there's no such header.
+    `date` is the header, and `received_at` is when the reply arrived. Raises CheckSkippedError without a header.
     """
     try:
         server_time = parsedate_to_datetime(date)

@@ -1,4 +1,4 @@
-"""Runs all the checks that apply to this environment."""
+"""Run all the checks that apply to this environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from handlers.doctor.slack import checks as slack_checks
 
 
 def diagnose(*, live: bool) -> list[Diagnosis]:
-    """Return all diagnoses. `live`: also run the checks that write, and undo their changes."""
+    """Run all checks, and return their diagnoses. `live`: also run the checks that write, then undo their changes."""
     settings, faults = read_settings_and_faults()
     policy, of_policy = local.check_policy(settings)
     checks = [
@@ -49,7 +49,7 @@ def diagnose(*, live: bool) -> list[Diagnosis]:
 
 
 def _check_local_env_file() -> Iterator[Diagnosis]:
-    """Yield why `.env` in the current folder isn't read, if it exists and nothing replaces it."""
+    """Yield a warning that says why `.env` in this folder isn't read, if it exists and REGISTRAR_ENV_FILE isn't set."""
     if os.environ.get("REGISTRAR_ENV_FILE"):
         return
     try:

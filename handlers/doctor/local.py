@@ -1,4 +1,4 @@
-"""Checks for this machine: the policy file, the ledger, and the HTTP port."""
+"""Checks for this machine: the policy file, the ledger, the keys, and the HTTP port."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check_policy(settings: Settings) -> tuple[Policy | None, list[Diagnosis]]:
 
 
 def _unset_variables(policy: Policy, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Yield the variables that the policy names, but the environment doesn't set."""
+    """Yield a warning for each variable that the policy names but the environment doesn't set."""
     named = {f"clients.{name}": [client.token_env] for name, client in policy.clients.items()}
     named |= {path: [endpoint.url_env, endpoint.secret_env] for path, endpoint in policy.endpoints()}
     for path, names in named.items():
@@ -92,7 +92,7 @@ def local_checks(settings: Settings) -> list[DoctorCheck]:
 
 
 def check_ledger(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield the ledger's state, without creating or upgrading it. Raises Misconfigured and LedgerUnavailable."""
+    """Check the ledger, without creating or upgrading it. Raises Misconfigured and LedgerUnavailable."""
     with closing(SqlLedger(settings.ledger_url)) as opened:
         file = _sqlite_file(settings.ledger_url)
         if file is not None:
@@ -116,13 +116,13 @@ def check_ledger(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _sqlite_file(url: str) -> Path | None:
-    """Return SQLite's file; None for PostgreSQL, and for SQLite's `file:` URIs."""
+    """Return the path of the SQLite file; None for PostgreSQL and for SQLite's `file:` URIs."""
     is_plain = url.startswith("sqlite") and "uri=" not in url
     return Path(url.partition("///")[2].partition("?")[0]) if is_plain else None
 
 
 def _check_folder(file: Path) -> Iterator[Diagnosis]:
-    """Yield the diagnoses about the folder with SQLite's file."""
+    """Check the SQLite file's folder: whether the bot can write there, and whether it's on a network file system."""
     folder = next(parent for parent in [file.absolute().parent, *file.absolute().parents] if parent.exists())
     if not os.access(file if file.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
         yield failure(
@@ -142,7 +142,7 @@ def _check_folder(file: Path) -> Iterator[Diagnosis]:
 
 
 def _file_system_type(folder: Path, mounts: Path) -> str:
-    """Return the type of the file system of a folder; empty if the system doesn't report it."""
+    """Return the type of a folder's file system; empty if the system doesn't report it."""
     try:
         rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
@@ -197,7 +197,10 @@ def _check_audit_head(head: ChainHead) -> Diagnosis:
 
 
 def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Diagnosis]:
-    """Yield a warning if the policy in effect isn't the file's; a bot that runs here says when the file will be."""
+    """Yield a warning if the policy in effect differs from the file.
+
+    If a bot is running on this machine, the warning includes why, and when the file takes effect.
+    """
     in_force = policy_last_in_force(settings, ledger)
     try:
         text = read_policy_text(settings.policy)
@@ -218,7 +221,7 @@ def _check_policy_in_force(ledger: SqlLedger, settings: Settings) -> Iterator[Di
 
 
 def check_keys(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield which key signs passports. Raises Misconfigured if it can't be used."""
+    """Check which key signs passports, if any. Raises Misconfigured if the key can't be used."""
     signer = KeyFolder(settings.keys_folder).signer()
     no_key = "There's no key, so versions get no passports. To create one, run `registrar keys init`."
     yield ok("keys", f"Key {signer.key_id} signs passports." if signer else no_key)
@@ -228,7 +231,7 @@ def check_keys(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def check_port(settings: Settings) -> Iterator[Diagnosis]:
-    """Yield whether the port is free, or in use by a bot or something else."""
+    """Check whether the port is free, or in use by a bot or something else."""
     address = f"{settings.host}:{settings.port}"
     if settings.port and _ask_bot(settings, "/healthz").get("status") == "alive":
         yield ok("HTTP", f"A bot is already running at {address}. A second one needs another port.")
@@ -254,7 +257,7 @@ def check_port(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def _ask_bot(settings: Settings, path: str) -> dict[str, Any]:
-    """Return the JSON reply of a bot on the configured port; empty if there's none."""
+    """Return the JSON reply of the bot on the configured port; empty if there isn't one."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - only maps it to an address to call
     host = everywhere.get(settings.host, settings.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{path}"

@@ -49,7 +49,7 @@ MAX_MANAGED_MODELS = 20  # models that are checked for the MANAGE permission
 def mlflow_checks(
     settings: Settings, policy: Policy | None, *, live: bool, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> list[DoctorCheck]:
-    """Return the checks for MLflow, or for the registry that the settings name. `now` reads the clock."""
+    """Return the checks for MLflow, or for the registry that the settings name. `now` returns the current time."""
     if settings.registry != "mlflow":
         advice = "docs/how-to/write-a-registry-adapter.md describes what the adapter must do."
         return [DoctorCheck("registry", lambda: [_check_models(settings, "The registry")], advice, timeout=20)]
@@ -65,7 +65,10 @@ def mlflow_checks(
 
 @contextmanager
 def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
-    """Open a probe. For a database, checks run one after another, because MLflow has one engine per process."""
+    """Open a probe, and hold `lock` if MLflow is a database.
+
+    Checks run one at a time on a database, because MLflow has one engine per process.
+    """
     variables = MlflowVariables(os.environ, settings.home)
     probe = MlflowProbe(variables.tracking_uri, variables.registry_uri)
     with lock if probe.is_database else nullcontext(), closing(probe):
@@ -76,7 +79,10 @@ def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
 
 
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
-    """Yield whether MLflow responds, its version, its number of models, and its stages. Raises what its calls raise."""
+    """Check whether MLflow responds, and its version, number of models, stages, and clock.
+
+    Raises what its calls raise.
+    """
     opened = open_registry(settings)
     if unset := opened.unset:
         yield warning("MLflow", str(unset.sentence), str(unset.advice))
@@ -107,7 +113,7 @@ def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) 
 
 
 def _check_version(probe: MlflowProbe, response: ProbeResponse) -> Diagnosis:
-    """Return the diagnosis of the response to /version. Raises RegistryUnreachable and Misconfigured."""
+    """Return a diagnosis for the response to /version. Raises RegistryUnreachable and Misconfigured."""
     location, version = probe.location, response.text.strip()
     if response.status in {401, 407}:
         advice = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. MLflow's basic auth doesn't accept tokens."
@@ -158,7 +164,7 @@ def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds to connect to the server, to answer an anonymous client, and to answer the bot, which logs in."""
+    """Seconds to connect to the server, to get an answer without a login, and to get one as the bot, with its login."""
 
     connect: float
     anonymous: float
@@ -166,7 +172,7 @@ class Latencies:
 
 
 def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
-    """Yield how long a response takes, and a fix if a nearby server is slow."""
+    """Check how long a response takes, and suggest a fix if it's too long."""
     with open_probe(settings, lock) as probe:
         if not probe.is_server:
             raise CheckSkippedError("Not measured: the bot uses MLflow's database directly, not HTTP.")
@@ -174,7 +180,7 @@ def check_speed(settings: Settings, lock: Lock) -> Iterator[Diagnosis]:
 
 
 def measure_latencies(probe: MlflowProbe) -> Latencies:
-    """Return the median of each latency, over kept-alive connections.
+    """Return the time to connect, and the median response times over kept-alive connections.
 
     Raises RegistryUnreachable and CheckSkippedError.
     """
@@ -190,7 +196,7 @@ def measure_latencies(probe: MlflowProbe) -> Latencies:
 
 
 def require_answer(probe: MlflowProbe) -> None:
-    """Raise CheckSkippedError if MLflow isn't responding or rejects the credentials: the first check reports why."""
+    """Raise CheckSkippedError if MLflow isn't responding or rejects the credentials; the first check reports why."""
     try:
         if probe.get("/version").status == 200 and probe.get("/health").status == 200:
             return
@@ -200,7 +206,7 @@ def require_answer(probe: MlflowProbe) -> None:
 
 
 def _median_seconds(call: Callable[[], object]) -> float:
-    """Return the median duration of the last 10 of repeated calls, in seconds."""
+    """Make the call repeatedly, and return the median duration of the last 10 calls, in seconds."""
     durations: list[float] = []
     end = time.monotonic() + MAX_MEASURE_SECONDS
     while len(durations) < MAX_ROUNDS and time.monotonic() < end:
@@ -211,7 +217,7 @@ def _median_seconds(call: Callable[[], object]) -> float:
 
 
 def _connect_seconds(url: str) -> float:
-    """Return the seconds that connecting takes: the round trip, without the server's work."""
+    """Return the connection time in seconds: the network round trip, excluding server processing."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     began = time.perf_counter()
@@ -220,7 +226,7 @@ def _connect_seconds(url: str) -> float:
 
 
 def diagnose_latencies(latencies: Latencies, *, can_quick_ack: bool) -> Diagnosis:
-    """Return the diagnosis of the latencies. `can_quick_ack`: whether this system can avoid the delay."""
+    """Return a diagnosis for the latencies. `can_quick_ack`: whether this system can avoid the server's delay."""
     authenticated, connect = f"{latencies.authenticated * 1000:.0f} ms", f"{latencies.connect * 1000:.0f} ms"
     if latencies.connect > NEAR_SECONDS:
         if latencies.authenticated < 0.1:
@@ -261,7 +267,10 @@ _SPEED_AREA = "MLflow speed"
 
 
 def check_rights(settings: Settings, policy: Policy | None, lock: Lock, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield whether the bot can create, transition, and delete models; it tries only with `live`, and cleans up."""
+    """Check whether the bot can create, transition, and delete models, using a test model that's then deleted.
+
+    Without `live`, raises CheckSkippedError instead of trying.
+    """
     if not live:
         raise CheckSkippedError("Not checked: `registrar doctor --live` creates, moves, and deletes a test model.")
     with open_probe(settings, lock) as probe:
@@ -298,7 +307,7 @@ def _check_transition(settings: Settings, probe: MlflowProbe) -> Diagnosis:
 
 
 def _check_managed_models(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Diagnosis]:
-    """Yield the covered models that the bot can't manage: with basic auth, each has its own permissions."""
+    """Check whether the bot can manage each covered model, since with basic auth, each has its own permissions."""
     covered = models_covered_by(policy, model_names(settings))
     refused = [model for model in covered[:MAX_MANAGED_MODELS] if not probe.can_manage(model)]
     if refused:

@@ -1,4 +1,4 @@
-"""Checks who besides Registrar could transition a model in MLflow. They change nothing."""
+"""Check who besides Registrar can transition a model in MLflow. The checks change nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HOW_TO = "docs/how-to/lock-mlflow.md shows how."
 
 
 def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: bool) -> list[DoctorCheck]:
-    """Return the check of who can transition models."""
+    """Return the check for who can transition models; empty unless the registry is MLflow."""
     if settings.registry != "mlflow":
         return []
     return [
@@ -43,7 +43,7 @@ def mlflow_access_checks(settings: Settings, policy: Policy | None, *, live: boo
 
 
 def check_access(settings: Settings, policy: Policy | None, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield who could set an alias: anyone at all, the user in REGISTRAR_PROBE_*, and other MLflow users."""
+    """Check who can set an alias: anyone without a login, the user in REGISTRAR_PROBE_*, and other MLflow users."""
     if not live:
         raise CheckSkippedError("Not checked: `registrar doctor --live` asks MLflow who else can move models.")
     with open_probe(settings, Lock()) as probe:
@@ -80,7 +80,7 @@ def _check_without_login(probe: MlflowProbe, access: AliasAccess) -> Diagnosis:
 
 
 def read_probe_login(settings: Settings) -> Login | None:
-    """Return the login in REGISTRAR_PROBE_*; None if it isn't set completely."""
+    """Return the login in REGISTRAR_PROBE_*; None if it's incomplete or not set."""
     if settings.probe_token:
         return Login(token=settings.probe_token.get_secret_value())
     if settings.probe_username and settings.probe_password:
@@ -114,7 +114,7 @@ def _check_probe_user(settings: Settings, probe: MlflowProbe, covered_models: li
 
 
 def _check_grants(client: OtherUserClient, account: Account, covered_models: list[str]) -> Diagnosis:
-    """Return whether the user can transition models, by its permissions on all models and on each covered one."""
+    """Check whether a user can transition models, based on permissions on all models and on each covered one."""
     wide = [mlflow.permission_of(client.get, account.name, kind, ANY) for kind in (MODEL, VERSION)]
     if TRANSITION_PERMISSIONS.intersection(wide):
         return _can_transition_warning(_user_label(account), "every model")
@@ -149,7 +149,7 @@ def _can_transition_warning(name: str, models: str) -> Diagnosis:
 
 
 def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterator[Diagnosis]:
-    """Yield the other users that can transition a covered model, as far as MLflow shows their permissions."""
+    """Check which other users can transition a covered model, as far as MLflow shows their permissions."""
 
     def ask(path: str, params: Mapping[str, str]) -> ProbeResponse:
         return probe.get(path, params, _MAX_USER_LIST_LENGTH)
@@ -179,7 +179,7 @@ def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterato
 
 
 def check_users(own_name: str, others: list[Account], covered_models: list[str], default: str) -> Iterator[Diagnosis]:
-    """Yield which other users can transition a model. Admins always can, so they're named without a warning."""
+    """Check which other users can transition a model. Admins always can, so they're named without a warning."""
     admins = join_names([account.name for account in others if account.is_admin], MAX_NAMED_USERS)
     with_access = mlflow.accounts_with_access(
         [account for account in others if not account.is_admin], covered_models, default

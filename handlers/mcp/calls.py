@@ -1,4 +1,4 @@
-"""Calls of tools: each one checks the client, its quotas, and its models again, and executes the tool's command."""
+"""Tool calls: each one checks the client, its quotas, and its models again, then executes the tool's command."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _RENDERERS = queries.RENDERERS | comparisons.RENDERERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call of a tool by an agent of an admitted client. `waits`: how many calls of each client are waiting."""
+    """A tool call by an agent of an admitted client. `waits` counts how many calls of each client are waiting."""
 
     call: ApiCall
     waits: Counter[str]
@@ -57,7 +57,7 @@ class ToolCall:
     async def execute(self, tool: ToolSpec, arguments: Document) -> Document:
         """Execute the tool and return its document.
 
-        Raises ApiError or RegistrarError if the arguments are wrong, or if the rules don't allow it.
+        Raises ApiError or RegistrarError if the arguments are wrong or the rules don't allow the call.
         """
         command = await run_in_threadpool(self._admit, tool, arguments)
         try:
@@ -81,7 +81,7 @@ class ToolCall:
         return await asyncio.wrap_future(pool.submit_for(owner, logging_context.with_context(partial(run, command))))
 
     def _admit(self, tool: ToolSpec, arguments: Document) -> Any:
-        """Check the client's right, the arguments, and the model, and return the command."""
+        """Check the client's permission, the arguments, and the model; spend the quotas; and return the command."""
         verb = f"use the tool {tool.name}"
         self.call.require_right(verb, tool.rights)
         command = tool.parse(arguments)
@@ -165,9 +165,10 @@ class ToolCall:
         }
 
     def _key_and_digest(self, asked_for: Document, given: str) -> tuple[str, str]:
-        """Return the idempotency key, and the digest of what's asked for. Without a key, the same is asked for once.
+        """Return the idempotency key and the digest of what's requested.
 
-        Asking for something new uses up an ID token; repeating a call doesn't. Raises ApiError.
+        If no key is `given`, it's derived from the digest, so identical calls count as one. A new request uses up an ID
+        token; a repeated one doesn't. Raises ApiError.
         """
         digest = hashlib.sha256(json.dumps(asked_for, sort_keys=True).encode()).hexdigest()
         key = f"mcp:{given or digest}"

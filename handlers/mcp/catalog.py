@@ -76,7 +76,10 @@ class RequestPromotion(Promote):
 
     @model_validator(mode="after")
     def _require_fixed_version(self) -> RequestPromotion:
-        """Refuse a name that can mean another version later: the same arguments would return this request then, too."""
+        """Raise BadInput for a name that can mean another version later, unless there's an idempotency key.
+
+        Without a key, the same arguments would return this request even after the name's meaning changes.
+        """
         if self.version.kind not in {"number", "semver"} and not self.idempotency_key:
             raise BadInput(
                 say("{version} can mean another version later. Give a number, or a key.", version=Code(self.version)),
@@ -120,11 +123,11 @@ class ProposeMonitor(MonitorAdd):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """A tool: the command it's generated from, and the rights of which the client needs one.
+    """A tool: the command it's generated from, and the permissions, any one of which the client needs (`rights`).
 
-    `only` are the command's fields that it has; empty for all. `required` are fields that only the tool requires.
-    `quotas` are those that it counts against, besides the command's own. `lists_models`: its view is a list of models,
-    of which a client sees only its own. `keys` describes its data.
+    `only` lists the command's fields that the tool exposes; empty means all. `required` lists fields that only the tool
+    requires. `quotas` lists those that it counts against, besides the command's own. `lists_models`: whether its view
+    is a list of models, of which a client sees only its own. `keys` describes its data.
     """
 
     name: str
@@ -138,7 +141,7 @@ class ToolSpec:
 
     @property
     def is_query(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether the tool changes nothing."""
         return not issubclass(self.command, Change | RegistryChange)
 
     def arguments(self) -> Iterator[tuple[str, FieldInfo, Argument]]:
@@ -148,7 +151,7 @@ class ToolSpec:
                 yield name, field, argument
 
     def describe(self) -> Tool:
-        """Return the tool for MCP's clients."""
+        """Return the tool as MCP clients see it."""
         arguments = list(self.arguments())
         return Tool(
             name=self.name,
@@ -171,7 +174,7 @@ class ToolSpec:
         )
 
     def parse(self, given: Mapping[str, Any]) -> Any:
-        """Return the command. Raises BadInput, which names the wrong argument, and MissingArguments."""
+        """Return the command. Raises MissingArguments, and BadInput, which names the invalid argument."""
         known = {name: (field, argument) for name, field, argument in self.arguments()}
         if unknown := next((name for name in given if name not in known), None):
             names = [Code(name) for name in known]
@@ -192,7 +195,7 @@ class ToolSpec:
 
 
 def _without_flags(keys: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a query's keys as tools name things: they have no flags, and another name for `promote`."""
+    """Return a query's keys, worded for tools, which have no flags and a different name for `promote`."""
     return {
         key: re.sub(r"registrar \w+ --json", "wait", text).replace("--", "").replace("VERSION", "version")
         for key, text in keys.items()

@@ -1,6 +1,6 @@
-"""MCP over HTTP, at `/mcp`, for the clients of the API.
+"""MCP over HTTP, at `/mcp`, for the API's clients.
 
-The SDK and the tools are loaded with the first admitted call, since they take 20 MB and many teams have no agents.
+The SDK and the tools are loaded at the first admitted call, because they take 20 MB and many teams have no agents.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _CALL = "registrar_call"  # where a request's scope has its admitted call
 
 
 def mount_mcp(web: FastAPI, session: TerminalSession) -> None:
-    """Serve MCP at `/mcp` of this application, for the clients of its API. It keeps no sessions."""
+    """Serve MCP at `/mcp` in this application, for its API's clients. No sessions are kept."""
     web.router.routes.append(Route(PATH, _Endpoint(web, session), include_in_schema=False))
 
 
 class _Endpoint:
-    """Admits a client's call before MCP's code sees it. The client is checked again at each call."""
+    """Admits a client's call before the MCP SDK sees it, checking the client again at each call."""
 
     def __init__(self, web: FastAPI, session: TerminalSession) -> None:
         self._web, self._session = web, session
@@ -63,14 +63,14 @@ class _Endpoint:
             await self._serve(scope, _replay(answer, receive), send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let MCP's code answer."""
+        """Let the MCP SDK answer an admitted call."""
         mcp_server = await run_in_threadpool(_load_server)  # it takes half a second once
         if self._server is None:  # all calls share a server: it counts what each client waits for
             self._server = mcp_server.build_server(self._session, _admitted_call)
         await mcp_server.serve_request(self._server, scope, receive, send)
 
     async def _admit(self, request: Request) -> Response | bytes:
-        """Return the body of an admitted call, or how to answer it instead. Raises ApiError."""
+        """Return the body of an admitted call, or the response to send instead. Raises ApiError."""
         if request.method != "POST":  # a stream without a request, and the end of a session: there are none
             return Response(status_code=405, headers={"Allow": "POST"})
         origin = request.headers.get("origin")
@@ -99,14 +99,14 @@ async def _admitted_call(context: Context) -> ApiCall:
 
 
 def _refuse_call(error: ApiError) -> Response:
-    """Return HTTP's answer, with an error of MCP's own kind, so that its client shows the sentence."""
+    """Return an HTTP response with an MCP error in its body, so that the MCP client shows the sentence."""
     fault = {"code": REFUSED_CALL, "message": str(error), "data": error.document}
     body = {"jsonrpc": "2.0", "id": None, "error": fault}
     return json_response(error.status, body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return the channel from which MCP's code reads the body that was read to check its signature."""
+    """Return a channel that gives the MCP SDK the body again, since checking its signature consumed it."""
     is_read = False
 
     async def replay() -> Message:

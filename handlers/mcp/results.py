@@ -1,4 +1,4 @@
-"""Results of tools. What the registry, runs, people, and agents wrote is data: marked, cut, and escaped in each one."""
+"""Tool results. What the registry, runs, people, and agents wrote is data: marked, truncated, and escaped in each."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 def to_result(document: Mapping[str, Any], *, is_error: bool = False) -> CallToolResult:
     """Return a tool's result with this document as its data.
 
-    A model reads either the text or the structured content, so both are marked. In the text, nothing in the data can
-    end its mark, which has a random name.
+    A model reads either the text or the structured content, so both are marked. In the text, the mark has a random
+    name, so that nothing in the data can end it.
     """
     cleaner, data, text = _Cleaner(), {}, ""
     for cleaner in map(_Cleaner, _ITEM_LIMITS):
@@ -51,21 +51,21 @@ def to_result(document: Mapping[str, Any], *, is_error: bool = False) -> CallToo
 def to_error(code: str, message: str, field: str = "", **details: object) -> CallToolResult:
     """Return the result of a refused call, so that the agent can correct it.
 
-    `code`: the error's class. `field`: the invalid argument, if there is one. `details`: such as `retry_after`, in
-    seconds.
+    `code`: the error's class. `field`: the invalid argument, if there is one. `details`: other fields, such as
+    `retry_after`, in seconds.
     """
     return to_result({"error": {"code": code, "field": field, "message": message} | details}, is_error=True)
 
 
 @dataclass
 class _Cleaner:
-    """Makes a document safe to show, with at most `max_items` in each list. `cuts` says where it left something out."""
+    """Makes a document safe to show, with at most `max_items` in each list. `cuts` says what it left out, and where."""
 
     max_items: int = _ITEM_LIMITS[0]
     cuts: list[str] = field(default_factory=list)
 
     def clean(self, value: Any, path: str, depth: int = 0) -> Any:
-        """Return the value with clean texts; `path` says where it is."""
+        """Return the value with clean texts. `path` says where it is, and `depth` how deeply it's nested."""
         if isinstance(value, str):
             return _clean_text(value)
         if isinstance(value, Mapping):
@@ -87,7 +87,7 @@ class _Cleaner:
 
 
 def _clean_text(text: str) -> str:
-    """Return a text without invisible characters, cut, and with nothing that looks like the beginning of a tag."""
+    """Return a text, truncated, without invisible characters or anything that looks like the start of a tag."""
     return re.sub(r"<(?=[/!?|A-Za-z])", "‹", truncate(sanitize_text(text), MAX_TEXT_LENGTH))
 
 

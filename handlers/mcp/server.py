@@ -39,7 +39,7 @@ CallTool = Callable[[Context, CallToolRequestParams], Awaitable[CallToolResult]]
 
 
 def build_server(session: TerminalSession, admit: AdmitCall) -> Server[Any]:
-    """Return the MCP server. `admit`: returns the admitted call that a request for a tool belongs to, or raises."""
+    """Return the MCP server. `admit` returns the admitted call that a tool request belongs to, or raises."""
 
     waits: Counter[str] = Counter()
 
@@ -85,7 +85,7 @@ def new_server(list_tools: ListTools, call_tool: CallTool) -> Server[Any]:
 
 
 async def serve_request(server: Server[Any], scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one HTTP request. It has its own manager, since no session is kept."""
+    """Answer one HTTP request. Each request has its own session manager, since no session is kept."""
     manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=MAX_BODY_BYTES)
     async with manager.run():
         await manager.handle_request(scope, receive, send)

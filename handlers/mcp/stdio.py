@@ -1,4 +1,4 @@
-"""`registrar mcp`: MCP over stdio, for agents that start their own servers. It executes the tools, or forwards them."""
+"""`registrar mcp`: MCP over stdio, for agents that start their own servers. Executes tool calls or forwards them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ CALL_TIMEOUT = 60.0  # seconds without anything from the bot, whose stream has p
 def serve_stdio() -> int:
     """Serve MCP on standard input and output until the agent closes them.
 
-    If REGISTRAR_URL is set, the bot there executes the tools; otherwise, this process does, on the local ledger. Either
-    way, REGISTRAR_TOKEN says which client of the policy the agent belongs to. Raises Misconfigured, and
+    If REGISTRAR_URL is set, the bot there executes the tools; otherwise, this process does, with the local ledger.
+    Either way, REGISTRAR_TOKEN determines which client in the policy the agent belongs to. Raises Misconfigured and
     LedgerUnavailable.
     """
     settings = read_settings()
@@ -74,7 +74,7 @@ async def _serve(server: Server[Any]) -> None:
 
 
 def _local_caller(session: TerminalSession, token: str) -> AdmitCall:
-    """Return the function that admits a local call like one over HTTP with this token."""
+    """Return a function that admits a local call as if it came over HTTP with this token."""
     context = session.registrar.context
     services = ApiServices(
         ledger=context.ledger,
@@ -100,7 +100,7 @@ def _local_caller(session: TerminalSession, token: str) -> AdmitCall:
 
 
 class _Token(httpx2.Auth):
-    """Sends the token, which is read again for each call: GitHub's ID tokens are new for each."""
+    """Sends the token, which is read again for each call, because GitHub issues a new ID token for each."""
 
     def __init__(self, read_token: Callable[[], str]) -> None:
         self._read_token = read_token
@@ -111,7 +111,7 @@ class _Token(httpx2.Auth):
 
 
 def _forwarding_server(settings: Settings) -> Server[Any]:
-    """Return a server that forwards each request to the bot, with the agent's own introduction."""
+    """Return a server that forwards each request to the bot, with the agent's own client information."""
     url = f"{bot_address(settings)}{PATH}"
     _, read_token = token_source(settings, os.environ)
 
@@ -147,5 +147,5 @@ def _forwarding_server(settings: Settings) -> Server[Any]:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the error in the groups that the SDK's tasks wrap around it."""
+    """Return the original error from the exception groups that the SDK's tasks wrap around it."""
     return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -15,9 +15,9 @@ Find = Callable[[str], Sequence[SlackChoice]]
 def choose(
     prompts: Prompts, question: str, find: Find, *, default: SlackChoice | None = None, if_none: str = ""
 ) -> SlackChoice | None:
-    """Return the choice, the default for an empty line, or None if there's no default.
+    """Return the choice. An empty line returns the default, or None if there isn't one.
 
-    find: returns what matches a text. if_none: what to do if nothing matches.
+    `find` returns the choices that match a text. `if_none`: what to do if nothing matches.
     """
     shown: Sequence[SlackChoice] = ()
     while typed := prompts.ask(question, default.label if default else ""):
@@ -46,7 +46,7 @@ def _show(prompts: Prompts, typed: str, found: Sequence[SlackChoice], if_none: s
 def choose_one(
     prompts: Prompts, question: str, find: Find, *, default: SlackChoice | None = None, if_none: str = ""
 ) -> SlackChoice:
-    """Return the choice, and ask until there is one."""
+    """Ask until there's a choice, and return it."""
     while (choice := choose(prompts, question, find, default=default, if_none=if_none)) is None:
         prompts.problem("Type part of a name.")
     prompts.say(f"  {choice.label}")
@@ -54,7 +54,7 @@ def choose_one(
 
 
 def choose_several(prompts: Prompts, question: str, find: Find, *, if_none: str = "") -> list[SlackChoice]:
-    """Return at least one choice, without repetitions; an empty line ends the list."""
+    """Return at least one choice, without duplicates; an empty line ends the list."""
     choices = {choice.id: choice for choice in [choose_one(prompts, question, find, if_none=if_none)]}
     while choice := choose(prompts, "Another one (press Enter to finish)", find, if_none=if_none):
         prompts.say(f"  {choice.label}")

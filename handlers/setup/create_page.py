@@ -11,9 +11,9 @@ CREATE_PAGE = "https://api.slack.com/apps?new_app=1&manifest_yaml="
 
 
 def create_app_url(manifest: str, mlflow_url: str) -> str:
-    """Return the address of the page with a manifest filled in, without its comments.
+    """Return the URL of the page with a manifest filled in, without the manifest's comments.
 
-    mlflow_url: where people open MLflow. If it has a domain, Slack previews links to it.
+    `mlflow_url`: where people open MLflow. If it has a domain, Slack previews links to it.
     """
     content = yaml.safe_load(manifest)
     if domain := _public_domain(mlflow_url):
@@ -22,7 +22,7 @@ def create_app_url(manifest: str, mlflow_url: str) -> str:
 
 
 def _public_domain(url: str) -> str:
-    """Return the domain in an address; empty for a local name or an IP address, which Slack doesn't preview."""
+    """Return a URL's domain; empty for a local name or an IP address, which Slack doesn't preview."""
     host = urlsplit(url).hostname or ""
     try:
         ipaddress.ip_address(host)

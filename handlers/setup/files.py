@@ -19,7 +19,7 @@ _PLAIN_VALUE = re.compile(r"[\w.:/@%+?&=,~-]+", re.ASCII)  # the same with and w
 
 
 def read_env_file(path: Path) -> str:
-    """Return the file's text, or nothing if it doesn't exist. Raises Misconfigured if other users can access it."""
+    """Return the file's text; empty if it doesn't exist. Raises Misconfigured if other users can access it."""
     try:
         with open_private(path) as file:
             return file.read()
@@ -44,7 +44,7 @@ def save_values(path: Path, values: Mapping[str, str]) -> None:
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
-    """Return an environment file's text with these variables; lines that don't set them stay as they are."""
+    """Return an environment file's text with these variables set; lines that don't set them stay as they are."""
     bindings = list(parse_stream(StringIO(text)))
     kept = "".join(_line(binding, values) for binding in bindings)
     if kept and not kept.endswith("\n"):

@@ -25,7 +25,7 @@ class FirstCard:
 
 
 def setup_id(host: str, folder: str) -> str:
-    """Return the ID of this folder's setup: a second run finds the first one's card."""
+    """Return the ID of this folder's setup, by which a second run finds the first one's card."""
     return hashlib.sha256(f"{host}\n{folder}".encode()).hexdigest()[:16]
 
 
@@ -43,12 +43,12 @@ def approved_message() -> Message:
 
 
 def metadata(identifier: str, *, is_approved: bool) -> dict[str, Any]:
-    """Return the card's metadata, as in chat.postMessage."""
+    """Return the card's metadata, in the format of chat.postMessage."""
     return {"event_type": EVENT_TYPE, "event_payload": {"id": identifier, "is_approved": is_approved}}
 
 
 def find_card(messages: Iterable[Mapping[str, Any]], channel: str, identifier: str) -> FirstCard | None:
-    """Return the newest card of a setup in a conversation with the bot; `messages` begins with the newest one."""
+    """Return a setup's newest card in a conversation with the bot; None if there's none. `messages`: newest first."""
     for message in messages:
         told = message.get("metadata") or {}
         payload = told.get("event_payload") or {}
@@ -59,7 +59,7 @@ def find_card(messages: Iterable[Mapping[str, Any]], channel: str, identifier: s
 
 
 def click_problem(payload: Mapping[str, Any], card: FirstCard, identifier: str, user: str) -> str | None:
-    """Return why a click isn't this card's approval by this user; None if it is."""
+    """Return why a click doesn't count as this user's approval of this card; None if it does."""
     actions = payload.get("actions") or [{}]
     place = payload.get("container") or {}
     is_this_card = (place.get("channel_id"), place.get("message_ts")) == (card.channel, card.ts)

@@ -1,4 +1,4 @@
-"""Run the steps of setup, and continue where an earlier run ended."""
+"""Run the steps of setup, continuing where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = (MLFLOW_STEP, BOT_TOKEN_STEP, APP_TOKEN_STEP, SAME_APP_STEP, POLICY_STEP
 
 
 def run_setup() -> int:
-    """Finish every step, and return the exit code. Raises Misconfigured and Unreachable."""
+    """Complete every step, and return the exit code. Raises Misconfigured."""
     env_file = Path(os.environ.get("REGISTRAR_ENV_FILE") or LOCAL_ENV_FILE)
     saved = saved_values(env_file)
     given = {name: value for name, value in os.environ.items() if saved.get(name) != value}

@@ -13,7 +13,10 @@ from handlers.terminal.init import POLICY_TEMPLATE
 
 @dataclass(frozen=True, slots=True)
 class PolicyAnswers:
-    """Where requests are posted, who approves them, and who's who. `login`: the current user of this machine."""
+    """The answers that go into the policy: where requests are posted, who approves them, the admin, and the user.
+
+    `login` is the user name of the person at the keyboard on this machine, and `user` is that person in Slack.
+    """
 
     channel: SlackChoice
     approvers: Sequence[SlackChoice]
@@ -23,7 +26,7 @@ class PolicyAnswers:
 
 
 def policy_text(answers: PolicyAnswers) -> str:
-    """Return the template of `registrar init` with the answers; its other lines and comments stay."""
+    """Return the `registrar init` template with the answers filled in; its other lines and comments stay."""
     names = ", ".join(approver.label for approver in answers.approvers)
     ids = ", ".join(approver.id for approver in answers.approvers)
     channel = _line(f"channel: {answers.channel.id}", f"{answers.channel.label}, where requests are posted")

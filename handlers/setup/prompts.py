@@ -1,4 +1,4 @@
-"""Questions on a terminal. If standard input isn't one, the answers are its lines."""
+"""Ask questions on a terminal. If standard input isn't a terminal, its lines are the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from handlers.terminal.output import console
 
 
 class Prompts:
-    """The person at the keyboard."""
+    """Prints to the person at the keyboard, and reads their answers."""
 
     def say(self, text: str = "") -> None:
         """Print a line unwrapped, so that an address in it can be copied."""
@@ -31,22 +31,22 @@ class Prompts:
         self._print_with_sign(DiagnosisState.ERROR, sentence)
 
     def notice(self, sentence: str) -> None:
-        """Print what needs attention, although it works."""
+        """Print what works but needs attention."""
         self._print_with_sign(DiagnosisState.WARNING, sentence)
 
     def ask(self, question: str, default: str = "") -> str:
-        """Return the typed line, or the default for an empty one. Raises Misconfigured if the input ended."""
+        """Return the typed line, or the default for an empty one. Raises Misconfigured if the input has ended."""
         console.write_output(f"{question} [{default}]: " if default else f"{question}: ")
         return self._read(input) or default
 
     def ask_secret(self, question: str) -> str:
-        """Return the typed line, which isn't shown. Raises Misconfigured if the input ended."""
+        """Return the typed line without showing it on a terminal. Raises Misconfigured if the input has ended."""
         if sys.stdin.isatty():
             return self._read(lambda: getpass.getpass(f"{question}: "))
         return self.ask(question)
 
     def pause(self, question: str) -> None:
-        """Wait for Enter. Raises Misconfigured if the input ended."""
+        """Wait for Enter. Raises Misconfigured if the input has ended."""
         self.ask(question)
 
     def _read(self, read: Callable[[], str]) -> str:

@@ -1,4 +1,4 @@
-"""What's wrong with a token, from its text and from Slack's error code."""
+"""What's wrong with a token, according to its text and Slack's error code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REVOKED = {"token_revoked", "account_inactive", "token_expired"}
 
 
 def rejection(name: str, token: str, code: str) -> str:
-    """Return why Slack rejected a token, and the next step. `code`: Slack's error."""
+    """Return why Slack rejected a token, and the next step. `code`: Slack's error code."""
     copy = f"Copy it again: {TOKEN_LOCATIONS[name]}."
     if code == "missing_scope" and name == APP_TOKEN:
         return f"{name} lacks connections:write. Generate a token that has it: {TOKEN_LOCATIONS[name]}."
@@ -29,6 +29,6 @@ def rejection(name: str, token: str, code: str) -> str:
 
 
 def app_id(app_token: str) -> str:
-    """Return the app's ID, which an app-level token contains; empty if it doesn't."""
+    """Return the app's ID from an app-level token; empty if the token doesn't contain it."""
     found = re.match(r"xapp-\d+-(A\w+)-", app_token)
     return found[1] if found else ""

@@ -46,10 +46,10 @@ class WorkspaceLists:
         self._people: list[SlackChoice] = []
 
     def find_channels(self, typed: str) -> list[SlackChoice]:
-        """Return the public channels, and the private ones that the bot is in, that match.
+        """Return the matching channels: the public ones, and the private ones that the bot is in.
 
-        If nothing matches, the list is read again, because someone could have invited the bot meanwhile.
-        Raises Misconfigured and SlackUnreachable.
+        If nothing matches, the list is read again, because someone could have invited the bot in the meantime. Raises
+        Misconfigured and SlackUnreachable.
         """
         if found := matching(self._channels, typed):
             return found
@@ -58,9 +58,10 @@ class WorkspaceLists:
         return matching(self._channels, typed) or self._look_up(typed, "CG", self._channel)
 
     def find_people(self, typed: str) -> list[SlackChoice]:
-        """Return the people who can decide and that match: no bots, guests, strangers, or deactivated accounts.
+        """Return the matching people who can decide.
 
-        Raises Misconfigured and SlackUnreachable.
+        Bots, guests, deactivated accounts, and people from other workspaces are left out. Raises Misconfigured and
+        SlackUnreachable.
         """
         if not self._people:
             members = self._pages(self.client.users_list, "members")
@@ -77,7 +78,7 @@ class WorkspaceLists:
                 return
 
     def _look_up(self, typed: str, kinds: str, read: Callable[[str], list[SlackChoice]]) -> list[SlackChoice]:
-        """Return what has this ID; nothing if it isn't an ID, or Slack doesn't know it."""
+        """Return the channel or person with this ID; empty if it isn't an ID, or Slack doesn't know it."""
         if not (len(typed) > 1 and typed[0] in kinds and typed.isalnum() and typed.isupper()):
             return []
         try:
@@ -95,14 +96,14 @@ class WorkspaceLists:
 
 
 def matching(choices: list[SlackChoice], typed: str) -> list[SlackChoice]:
-    """Return the choice with this ID or handle, or else all that contain the text, ignoring case."""
+    """Return the choices with this ID or handle, or else all whose label contains the text, ignoring case."""
     text = typed.strip().lstrip("#@").casefold()
     exact = [one for one in choices if text in {one.id.casefold(), one.handle.casefold()}]
     return exact or [one for one in choices if text in one.label.casefold()]
 
 
 def can_decide(team: str, user: dict[str, Any]) -> bool:
-    """Return whether a policy can name this account: a full member of the workspace who is a person."""
+    """Return whether a policy can name this account: it must be a person and a full member of the workspace."""
     is_other = user.get("deleted") or user.get("is_bot") or user.get("is_restricted") or user.get("is_ultra_restricted")
     return not is_other and user["id"] != "USLACKBOT" and belongs_to(team, Person(team, user["id"]), user)
 

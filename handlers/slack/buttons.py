@@ -1,4 +1,4 @@
-"""Handle button clicks. A button carries only an ID; Slack's signed payload says who clicked it."""
+"""Handle button clicks. A button carries an ID, a query, or typed text; Slack's signed payload says who clicked it."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ BACKTEST_DAYS = 30
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons of all messages and of the menu.
+    """Listen for clicks on the buttons of all messages and of the menu.
 
-    They share one listener: Bolt tries listeners in turn, which for fifty would take longer than a decision.
+    The buttons share one listener, because Bolt tries listeners in turn, and with fifty of them, that would take longer
+    than processing a decision.
     """
     handlers = {
         **_HANDLERS,
@@ -92,21 +93,21 @@ def _require_request_id(value: str) -> str:
 
 
 def _request_handler(command_class: type[Command]) -> ClickHandler:
-    """Return the handler of a button that executes a command about its request."""
+    """Return a handler for a button that executes a command about its request."""
     return lambda interactions, target, value: interactions.execute(
         target, build_command(command_class, {"request": value})
     )
 
 
 def _reason_handler(permission: Permission) -> ClickHandler:
-    """Return the handler of a button that opens the form for a reason."""
+    """Return a handler for a button that opens the form for a reason."""
     return lambda interactions, target, value: open_reason_form(
         interactions, target, _require_request_id(value), permission
     )
 
 
 def _request_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    """Open an outdated request again; the person who clicks becomes its requester."""
+    """Request an outdated request's version again; the person who clicks becomes the requester."""
     request = _read_request(interactions, value)
     results = request.seen.validation if request.seen else {}
     command = build_command(
@@ -130,7 +131,7 @@ def _read_request(interactions: SlackInteractions, value: str) -> Request:
 
 
 def _open_rollback(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form that rolls Production back, if the card's version is still there."""
+    """Open the form for rolling Production back, if the card's version is still there."""
     request = _read_request(interactions, value)
     open_rollback_form(interactions, target, {"model": request.model}, request.version)
 
@@ -167,7 +168,7 @@ def _show_drift_details(interactions: SlackInteractions, target: ReplyTarget, va
 
 
 def _compare(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Compare a new version with Production."""
+    """Compare a notice's new versions with Production."""
     notice = _read_drift_notice(interactions, value)
     versions = [str(number) for number in notice.versions[:MAX_COMPARED]]
     command = build_command(Compare, {"model": notice.model, "versions": versions})
@@ -198,7 +199,7 @@ def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNoti
 
 
 def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    """Run the command that the button carries, if it's one that lists something."""
+    """Execute the query that the button carries. Raises BadInput unless it lists something."""
     command = parse_command(value)
     if not isinstance(command, ListModels | ShowModel):
         raise BadInput("I can't show a list for this button.")
@@ -206,7 +207,7 @@ def _show_page(interactions: SlackInteractions, target: ReplyTarget, value: str)
 
 
 def _share(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Share the answer of the command that the button carries, if it's one that can be shared."""
+    """Share the answer to the query that the button carries. Raises BadInput unless it can be shared."""
     try:
         command = load_command(json.loads(value))
     except (ValueError, AttributeError, RecursionError):
@@ -215,7 +216,7 @@ def _share(interactions: SlackInteractions, target: ReplyTarget, value: str) -> 
 
 
 def _share_timeline(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Share the timeline of an answer before 0.3.0, whose button carries what to type."""
+    """Share the timeline of an answer posted before 0.3.0. Its button carries the command as typed text."""
     _share_answer(interactions, target, parse_command(value))
 
 
@@ -226,7 +227,7 @@ def _share_answer(interactions: SlackInteractions, target: ReplyTarget, command:
 
 
 def _typed_handler(text: str) -> ClickHandler:
-    """Return the handler of a menu button, which does the same as typing the command."""
+    """Return a handler for a menu button that does the same as typing the command."""
     return lambda interactions, target, value: run_typed(interactions, target, text)
 
 
@@ -295,7 +296,7 @@ def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: 
 
 
 def _proposal_handler(decide: Callable[[MonitorProposals], Callable[..., Sentence]]) -> ClickHandler:
-    """Return the handler of a button that decides on a proposed monitor."""
+    """Return a handler for a button that decides on a proposed monitor."""
 
     def handle(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
         caller = interactions.caller(target)
@@ -310,7 +311,7 @@ def _proposal_handler(decide: Callable[[MonitorProposals], Callable[..., Sentenc
 
 
 def _post_chart(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Post a monitor's state where the person is, with its chart in the thread."""
+    """Post a monitor's state in the channel where the person clicked, with its chart in the thread."""
     interactions.execute_later(target, _show_command(_read_monitor(interactions, value)), is_public=True)
 
 
@@ -319,7 +320,7 @@ def _read_monitor(interactions: SlackInteractions, value: str) -> Monitor:
 
 
 def _monitor_handler(build: Callable[[Monitor], Command]) -> ClickHandler:
-    """Return the handler of a monitor's button, which does the same as typing the command."""
+    """Return a handler for a monitor's button that does the same as typing the command."""
     return lambda interactions, target, value: interactions.execute(target, build(_read_monitor(interactions, value)))
 
 

@@ -31,7 +31,7 @@ from handlers.slack.replies import ReplyTarget, target_of_command
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the slash command."""
+    """Listen for the slash command."""
 
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
         message = answer_typed(interactions, target_of_command(body), unescape(str(body.get("text") or "")))
@@ -44,7 +44,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def answer_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Message | None:
-    """Do what was typed. Return the answer, also to an error, or None if it follows the acknowledgment."""
+    """Run what was typed. Return the answer (also to an error), or None if it follows the acknowledgment."""
     target = replace(target, typed=text)
     try:
         return run_typed(interactions, target, text)
@@ -53,9 +53,9 @@ def answer_typed(interactions: SlackInteractions, target: ReplyTarget, text: str
 
 
 def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -> Message | None:
-    """Do what was typed. Return the answer, or None if it follows the acknowledgment.
+    """Run what was typed. Return the answer, or None if it follows the acknowledgment.
 
-    A decision is committed when this returns.
+    When this returns, a decision is committed.
     """
     try:
         command = parse_command(text)
@@ -75,7 +75,10 @@ def run_typed(interactions: SlackInteractions, target: ReplyTarget, text: str) -
 
 
 def _confirm_archiving(interactions: SlackInteractions, target: ReplyTarget, command: Archive) -> None:
-    """Ask for confirmation, naming the version that the reference resolves to now; the buttons carry a draft's ID."""
+    """Ask for confirmation, naming the version that the reference currently resolves to.
+
+    The buttons carry a draft's ID.
+    """
     registrar = interactions.registrar
 
     def ask() -> Message:
@@ -102,7 +105,10 @@ def open_form(interactions: SlackInteractions, target: ReplyTarget, text: str) -
 
 
 def _offer_form(error: MissingArguments, text: str) -> Message:
-    """Return the usage with a button that opens the form: a message has no trigger to open it with."""
+    """Return the usage with a button that opens the form, because a message has no trigger to open it with.
+
+    Raises the error if there's no form.
+    """
     if not _has_form(error):
         raise error
     return help_text.form_offer(error.sentence, text)
@@ -111,7 +117,8 @@ def _offer_form(error: MissingArguments, text: str) -> Message:
 def _has_form(error: MissingArguments) -> bool:
     """Return whether there's a form for the missing arguments.
 
-    A break-glass request has no form: in the usual promotion form, no one would notice that it breaks glass.
+    There's none for a break-glass request, because in the usual promotion form, no one would notice that it breaks
+    glass.
     """
     if error.command_class is Promote:
         return not error.given.get("break_glass")
@@ -123,7 +130,7 @@ def _has_form(error: MissingArguments) -> bool:
 
 
 def _open_form(interactions: SlackInteractions, target: ReplyTarget, error: MissingArguments) -> None:
-    """Open the modal for the missing arguments. Raises the error if there's none."""
+    """Open the modal for the missing arguments, or raise the error if there isn't one."""
     if not _has_form(error):
         raise error
     if error.command_class is Promote:
@@ -145,7 +152,7 @@ def open_promotion_form(interactions: SlackInteractions, target: ReplyTarget, ar
 
 
 def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
-    """Open the form that adds a monitor, prefilled with what was typed; flags without a field are kept."""
+    """Open the form for adding a monitor, prefilled with what was typed. Flags that have no field are kept."""
     sources = interactions.registrar.monitors.sources()
     _open_draft_form(
         interactions,
@@ -158,9 +165,9 @@ def open_monitor_form(interactions: SlackInteractions, target: ReplyTarget, argu
 def open_rollback_form(
     interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str], serving: int | None = None
 ) -> None:
-    """Open the form for a rollback, if the model was typed by someone who can roll it back.
+    """Open the form for a rollback; if a model was typed, the person must be able to roll it back.
 
-    Raises Refused, also if `serving` isn't in Production, and BadInput.
+    Raises BadInput, and Refused, including if `serving` isn't in Production.
     """
     if "model" in arguments:
         command = build_command(Rollback, arguments | {"reason": "-"})  # reports a typo now, before the form
@@ -174,7 +181,7 @@ def open_rollback_form(
 
 
 def reopen_rollback_form(interactions: SlackInteractions, target: ReplyTarget, arguments: dict[str, str]) -> None:
-    """Open the form for a rollback; whether it's allowed is checked when the form is submitted."""
+    """Open the form for a rollback. Whether the rollback is allowed is checked when the form is submitted."""
     _open_draft_form(
         interactions, target, arguments | {"verb": Rollback.verb}, lambda draft: rollback_modal(draft, arguments)
     )
@@ -202,7 +209,7 @@ def open_reason_form(
 ) -> None:
     """Open the form for a reason (reject, override, or review), if the person has the permission.
 
-    Raises Refused, UnknownRequest.
+    Raises Refused and UnknownRequest.
     """
     caller = interactions.caller(target)
     request = interactions.registrar.request_decisions.require_allowed(caller, request_id, permission)

@@ -1,6 +1,7 @@
 """Handle Slack's requests: first the acknowledgment, then a listener's slow work.
 
-People take turns, and the requests of a flood are refused. If the slow work takes a while, the person gets a notice.
+People take turns, and someone who floods the bot with requests is refused. If the slow work takes a while, the person
+gets a notice.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _deferred: ContextVar[list[Task] | None] = ContextVar("collected", default=None)
 
 
 class RequestDispatcher:
-    """Dispatches requests, over HTTP and Socket Mode. It never blocks, so an event loop can call it."""
+    """Dispatches requests from HTTP and Socket Mode. It never blocks, so an event loop can call it."""
 
     def __init__(self, app: App, registrar: Registrar) -> None:
         self._app = app
@@ -47,7 +48,7 @@ class RequestDispatcher:
         self._logged = RecentKeys(LOG_PAUSE, time.monotonic)
 
     def dispatch(self, request: BoltRequest) -> Future[tuple[BoltResponse, Task]]:
-        """Return the future response, and what starts the slow work once it's sent.
+        """Return a future response, and a task that starts the slow work once the response is sent.
 
         If the person has too many commands in progress, the response is a refusal, and nothing else happens.
         """
@@ -62,9 +63,9 @@ class RequestDispatcher:
 
 
 def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
-    """Let Bolt handle the request; return its response, and what starts the slow work once the response is sent.
+    """Let Bolt handle the request; return its response, and a task that starts the slow work once that's sent.
 
-    Everything logged for it, also by the slow work, includes the actor and the ID that they see if something fails.
+    All its log lines have the actor and the error ID that they see if something fails.
     """
     tasks: list[Task] = []
     token = _deferred.set(tasks)
@@ -82,7 +83,7 @@ def dispatch_request(app: App, request: BoltRequest) -> tuple[BoltResponse, Task
 
 
 def after_acknowledgement(task: Task) -> None:
-    """Start a task once the acknowledgment is sent; immediately if nothing is being acknowledged."""
+    """Start a task once the acknowledgment is sent, or immediately if nothing is being acknowledged."""
     tasks = _deferred.get()
     if tasks is None:
         task()
@@ -91,7 +92,7 @@ def after_acknowledgement(task: Task) -> None:
 
 
 class SlowNotice:
-    """Sends a notice once if a task takes too long, including the wait for a thread, or on request."""
+    """Sends a notice once: on request, or if a task takes too long, including its wait for a thread."""
 
     def __init__(self, send: Callable[[Sentence | None], None]) -> None:
         self._send = send
@@ -113,8 +114,9 @@ class SlowNotice:
 
 
 def _refusal(body: Mapping[str, Any]) -> BoltResponse:
-    """Return the refusal as a command's or a form's acknowledgment. Others can't show a sentence: Slack marks a clicked
-    button as failed, and delivers an event again later.
+    """Return a refusal that acknowledges a command or a form.
+
+    Other requests can't show a sentence: Slack marks a clicked button as failed, and delivers an event again later.
     """
     sentence = str(too_many_commands_notice(MAX_IN_PROGRESS))
     fields = list(((body.get("view") or {}).get("state") or {}).get("values") or {})
@@ -128,7 +130,7 @@ def _refusal(body: Mapping[str, Any]) -> BoltResponse:
 
 
 def _user_in(body: Mapping[str, Any]) -> str:
-    """Return the ID of the person who acts, or an empty string if no one does."""
+    """Return the acting user's ID, or an empty string if there isn't one."""
     event = body.get("event")
     fields: Mapping[str, Any] = event if isinstance(event, Mapping) else {}
     # An edited or deleted message names its author only inside.
@@ -139,7 +141,7 @@ def _user_in(body: Mapping[str, Any]) -> str:
 
 
 def _actor_id(body: Mapping[str, Any]) -> str | None:
-    """Return who acts, according to the payload; None if it isn't in Slack's format."""
+    """Return the actor that the payload names; None if the IDs aren't in Slack's format."""
     user = body.get("user")
     fields: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
     team = fields.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")

@@ -1,4 +1,4 @@
-"""Open the modal with a request's or version's details."""
+"""Open a modal with the details of a request or version."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def show_version(
 ) -> None:
     """Open the modal immediately, since its trigger expires, and fill it once the registry responds.
 
-    `read` returns the blocks that need no registry, the model and version to show after them, and the query for the
-    history to show in between, if any.
+    `read` returns the blocks that don't need the registry, the model and version to show after them, and the history
+    query, if any, whose result goes in between.
     """
 
     def show() -> None:

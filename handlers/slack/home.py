@@ -1,4 +1,4 @@
-"""Publish the Home tab when a person opens it, and after their own actions; not for everyone at every change."""
+"""Publish the Home tab when a person opens it and after their own actions, but not for everyone at every change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def publish_home(interactions: SlackInteractions, person: Person) -> None:
-    """Publish a person's current Home tab; if Slack doesn't support it, that's logged."""
+    """Publish a person's current Home tab, or log why it can't be published."""
     registrar = interactions.registrar
     try:
         caller = registrar.directory.profile(person)

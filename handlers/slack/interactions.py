@@ -1,4 +1,4 @@
-"""What all listeners share: who acts, how to answer them, and what runs after the acknowledgment."""
+"""What all listeners share: who's acting, how to answer them, and what runs after the acknowledgment."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SubmitTask = Callable[[Task, str], object]  # gets the task and its owner
 
 
 class SlackInteractions:
-    """Translates between Slack's people and the services."""
+    """Translates between people in Slack and the services."""
 
     def __init__(self, registrar: Registrar, client: WebClient) -> None:
         self.registrar = registrar
@@ -66,11 +66,14 @@ class SlackInteractions:
         self._replies.close()
 
     def caller(self, target: ReplyTarget) -> Profile:
-        """Return who acts, as Slack describes them now. Raises SlackUnreachable."""
+        """Return the acting person's profile, as Slack describes them now. Raises SlackUnreachable."""
         return self.registrar.directory.profile(target.person)
 
     def workspace_url(self) -> str:
-        """Return the workspace's address, for links to messages; fetched once, and empty if Slack doesn't respond."""
+        """Return the workspace's URL, for links to messages, or an empty string if Slack doesn't respond.
+
+        It's fetched only once.
+        """
         if not self._workspace_url:
             try:
                 self._workspace_url = str(self.client.auth_test().get("url") or "")
@@ -87,7 +90,7 @@ class SlackInteractions:
             self._replies.send(target, answer)
 
     def reply_later(self, target: ReplyTarget, message: Message | Sentence) -> None:
-        """Answer the person after the acknowledgment, which can't carry an answer to a click."""
+        """Answer the person after the acknowledgment, because a click's acknowledgment can't carry an answer."""
         self.defer(target, lambda: self.reply(target, message))
 
     def answer_later(self, target: ReplyTarget, build: Callable[[], Message]) -> None:
@@ -100,7 +103,7 @@ class SlackInteractions:
         )
 
     def failure(self, target: ReplyTarget, error: Exception) -> Message:
-        """Return the answer to an error, with a button for the corrected command or for the form, if there's one."""
+        """Return the answer to an error, with a button for the corrected command or the form if there is one."""
         answer = sentence_message(explain(error))
         if not isinstance(error, RegistrarError):
             return answer
@@ -117,7 +120,7 @@ class SlackInteractions:
     def execute(self, target: ReplyTarget, command: Command) -> Message | None:
         """Execute a command, typed or from a button. Return the answer, or None if it follows the acknowledgment.
 
-        When this returns, a change is committed, and a registry change is stored. Raises Refused, BadInput, and
+        When this returns, a change is committed, and a registry change is queued. Raises Refused, BadInput, and
         LedgerUnavailable.
         """
         if isinstance(command, QueryCommand) or (isinstance(command, Change) and command.is_slow):
@@ -135,7 +138,7 @@ class SlackInteractions:
         return self._render(command, result).message
 
     def execute_later(self, target: ReplyTarget, command: Command, *, is_public: bool = False) -> None:
-        """Execute a command after the acknowledgment, and answer; `is_public` shares the answer with the channel."""
+        """Execute a command after the acknowledgment, then answer; `is_public` posts the answer in the channel."""
 
         def build() -> SlackAnswer:
             answer = self._render(command, self._dispatch(target, command), is_public=is_public)
@@ -187,9 +190,9 @@ class SlackInteractions:
             self.reply(target, answer.in_channel())
 
     def _answer_directly(self, target: ReplyTarget, answer: SlackAnswer) -> None:
-        """Send an answer with its files to the person's direct messages, and its summary to where they asked.
+        """Send an answer and its files as a direct message, and its summary to where the person asked.
 
-        If Slack rejects it there, they get it where they asked, without its files.
+        If Slack rejects the direct message, they get the answer where they asked, without its files.
         """
         try:
             sent = self._publisher.post_directly(answer.message, target.person.user)
@@ -201,7 +204,7 @@ class SlackInteractions:
         self._report_failed_upload(target, self._publisher.upload_files(answer, MessageRef(sent.channel, "")))
 
     def _publish(self, target: ReplyTarget, answer: SlackAnswer) -> None:
-        """Post an answer where the person is; tell them if it had to go elsewhere, or without its files."""
+        """Post an answer in the person's channel, and notify them if it went elsewhere or its files are missing."""
         message_ref, channel_error, failure_text = self._publisher.post(
             answer, target.channel, user_id=target.person.user
         )
@@ -217,7 +220,10 @@ class SlackInteractions:
             self.reply(target, text_message(failure_text))
 
     def _post_in_turn(self, target: ReplyTarget, channel: str, task: Task) -> None:
-        """Post in a channel when its turn comes, without blocking a worker thread until then."""
+        """Run `task`, which posts in a channel, when the channel's turn comes.
+
+        No worker thread is blocked until then.
+        """
         channel, outbox = channel or target.person.user, self.registrar.outbox
         if seconds := outbox.take_turn(channel):
             release = self.registrar.query_pool.hold(target.person.user)
@@ -265,7 +271,7 @@ class SlackInteractions:
             raise SlackUnreachable("Slack didn't open the form in time. Try again.") from error
 
     def defer(self, target: ReplyTarget, task: Task, submit: SubmitTask | None = None) -> None:
-        """Run a task on a worker thread after the acknowledgment, and tell the person about any error."""
+        """Run a task on a worker thread after the acknowledgment; answer any error it raises."""
 
         def told() -> None:
             try:
@@ -282,7 +288,7 @@ class SlackInteractions:
         task: Callable[[SlowNotice], object],
         submit: SubmitTask | None = None,
     ) -> None:
-        """Run a task after the acknowledgment; if it takes a while, the person gets `slow_sentence` meanwhile."""
+        """Run a task after the acknowledgment. If it takes a while, the person gets `slow_sentence` in the meantime."""
 
         def start() -> None:
             patience = SlowNotice(lambda sentence: self.reply(target, sentence or slow_sentence()))
@@ -295,7 +301,7 @@ class SlackInteractions:
         after_acknowledgement(self.registrar.schedule_delivery)
 
     def log_unexpected(self, error: Exception, body: dict[str, Any]) -> None:
-        """Log a listener's error with an ID; Bolt calls this for errors before the acknowledgment."""
+        """Log a listener's error with an ID. Bolt calls this for errors that occur before the acknowledgment."""
         explain(error)
 
     def _execute_queued_later(self, target: ReplyTarget, command_id: str, *, is_promotion: bool) -> None:
@@ -357,7 +363,7 @@ class SlackInteractions:
         )
 
     def _with_warnings(self, answer: Sentence, request: Request) -> Sentence:
-        """Add what blocks a promotion after approval: a failed gate, a freeze."""
+        """Add warnings about what will block the promotion even once it's approved: failed gates and a freeze."""
         warnings = [promotion_messages.failed_gates_notice(request)] if request.has_blocking_gates else []
         freeze = self.registrar.freezes.active_freeze(request.model) if request.target is Stage.PRODUCTION else None
         warnings += [promotion_messages.frozen_notice(freeze.description)] if freeze else []

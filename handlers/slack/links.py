@@ -1,4 +1,4 @@
-"""Show the state of a version below a link to its page in the registry."""
+"""Show a version's state below a link to its page in the registry."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MAX_UNFURLS = 5  # links in one message that get a preview
 def register(app: App, interactions: SlackInteractions) -> None:
     """Listen for shared links.
 
-    In a channel with people from other workspaces, nothing is shown, since everyone there would see it. Nor is it while
-    someone writes: Slack sends the event again for the message.
+    In a channel with people from other workspaces, nothing is shown, since they would see it too. Nor is anything shown
+    while someone is writing a message: Slack sends the event again once it's posted.
     """
 
     def on_link_shared(body: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def _unfurl(interactions: SlackInteractions, person: Person, message: MessageRef, urls: Sequence[str]) -> None:
-    """Show the versions below a message. Nobody asked for it, so what goes wrong is only logged."""
+    """Show the versions below a message. No one asked for this, so errors are only logged."""
     find_version = interactions.registrar.context.links.version_at
     versions = {url: version for url in urls[:MAX_UNFURLS] if (version := find_version(url))}
     try:

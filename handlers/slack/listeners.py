@@ -26,7 +26,7 @@ ClickHandler = Callable[[SlackInteractions, ReplyTarget, str], Message | Sentenc
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A submitted form: the ID that it carries, what was filled in, and which fields it shows, from top to bottom."""
+    """A submitted form: the ID that it carries, the values filled in, and its fields from top to bottom."""
 
     id: str
     values: dict[str, str]
@@ -37,7 +37,7 @@ FormHandler = Callable[[SlackInteractions, ReplyTarget, Form], None]
 
 
 def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Callable[..., None]:
-    """Return the listener of a button. On the Home tab, the tab is published again."""
+    """Return a button's listener. A click on the Home tab also publishes the tab again."""
 
     def on_click(ack: Ack, body: dict[str, Any]) -> None:
         target = target_of_interaction(body)
@@ -57,7 +57,7 @@ def click_listener(interactions: SlackInteractions, handle: ClickHandler) -> Cal
 
 
 def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Callable[..., None]:
-    """Return the listener of a form. An error is shown under its field, or under the first, and the form stays open."""
+    """Return a form's listener. An error appears under its field, or else the first one; the form stays open."""
 
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view, target = body["view"], target_of_interaction(body)
@@ -78,7 +78,7 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
 
 
 def _field_errors(error: Exception, form: Form) -> dict[str, str]:
-    """Return the error under the field that it names, if the form shows that, else under the first one."""
+    """Return the error under the field that it names if the form shows that field, or else under the first one."""
     named = error.field if isinstance(error, RegistrarError) else ""
     field = named if named in form.fields else form.fields[0]
     text = re.sub(r"^--[a-z-]+: ", "", str(explain(error)))  # a form has fields instead of flags

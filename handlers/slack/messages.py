@@ -1,4 +1,4 @@
-"""Answer commands that people type in a direct message to the bot, or after mentioning it in a channel."""
+"""Answer commands that people type in a direct message to the bot or after mentioning it in a channel."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ REDELIVERY_SECONDS = 900.0  # Slack delivers an unacknowledged event up to four 
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen for messages to the bot. A redelivered one is answered once per process.
+    """Listen for messages to the bot. Each process answers a redelivered message only once.
 
-    For another process, its key identifies the registry change that it requested.
+    If another process gets the redelivery, the message's key keeps it from requesting the same registry change again.
     """
     answered = RecentKeys(REDELIVERY_SECONDS, time.monotonic)
 
@@ -40,9 +40,9 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def command_in(body: dict[str, Any]) -> str | None:
-    """Return the command in a message's event; None if the message isn't a person's, or isn't addressed to the bot.
+    """Return the command in a message's event; None if the message isn't from a person or isn't to the bot.
 
-    In a channel, the mention has to come first: a sentence that contains it is about the bot, not to it.
+    In a channel, the mention must come first. A message that mentions the bot later is about it, not to it.
     """
     event = body["event"]
     is_direct = event.get("channel_type") == "im"
@@ -65,7 +65,7 @@ def command_in(body: dict[str, Any]) -> str | None:
 
 
 def _as_typed(text: str) -> str:
-    """Return the command without the links and the formatting that Slack added, and without `/model`."""
+    """Return the command without the links and formatting that Slack added, and without `/model`."""
     text = re.sub(r"<(?:https?:|mailto:)[^|>]*\|([^>]*)>", r"\1", text)
     text = re.sub(r"<(https?:[^|>]*)>", r"\1", text)
     return re.sub(r"^/model\b\s*", "", unescape(text).strip().strip("`").strip())

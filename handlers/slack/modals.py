@@ -1,4 +1,4 @@
-"""Handle submitted modals. A field's error goes back in the acknowledgment, and the form stays open."""
+"""Handle submitted modals. The acknowledgment carries a field's error, and the form stays open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from handlers.slack.replies import ReplyTarget
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the submitted forms."""
+    """Listen for submitted forms."""
     for callback, handle in _HANDLERS.items():
         app.view(callback)(form_listener(interactions, handle))
 
@@ -47,7 +47,7 @@ def _promote(interactions: SlackInteractions, target: ReplyTarget, form: Form) -
 
 
 def _require_same_version(command: Promote, typed: dict[str, Any]) -> None:
-    """Raise BadInput if validation results were reported for a different version: the form doesn't show them."""
+    """Raise BadInput if validation results are for a different version, because the form doesn't show them."""
     model = str(typed.get("validated_model") or typed.get("model") or command.model)
     version = str(typed.get("version") or command.version)
     if command.validation and (model != command.model or parse_version_ref(version) != command.version):
@@ -75,7 +75,7 @@ def _rollback(interactions: SlackInteractions, target: ReplyTarget, form: Form) 
 
 
 def _query(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
-    """Answer a query where its form was opened."""
+    """Answer a query in the channel where its form was opened."""
     verb, channel = query_modal.query_of(form.id)
     command = find_command(verb)
     if not issubclass(command, QueryCommand):
@@ -87,14 +87,14 @@ def _query(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> 
 
 
 def _require_reason(form: Form, missing: str) -> str:
-    """Return the reason. Raises BadInput that says what's `missing`."""
+    """Return the reason, or raise BadInput with `missing`, which says what to enter."""
     if not (reason := form.values.get("reason", "").strip()):
         raise BadInput(missing, "reason")
     return reason
 
 
 def _reason_handler(command_class: type[Command], missing_reason: str) -> FormHandler:
-    """Return the handler of a form that asks for a reason; `missing_reason` is shown if it's empty."""
+    """Return the handler for a form that asks for a reason; `missing_reason` is shown if it's empty."""
 
     def handle(interactions: SlackInteractions, target: ReplyTarget, form: Form) -> None:
         reason = _require_reason(form, missing_reason)
@@ -108,7 +108,7 @@ def _reason_handler(command_class: type[Command], missing_reason: str) -> FormHa
 
 
 def _in_card_channel(interactions: SlackInteractions, target: ReplyTarget, request_id: str) -> ReplyTarget:
-    """Return the channel of the request's card: a submitted modal doesn't say where it was opened."""
+    """Return a reply target in the channel of the request's card. A submitted modal doesn't say where it was opened."""
     with interactions.registrar.context.ledger.read() as reader:
         card_ref = reader.message_ref(request_id)
     return ReplyTarget(person=target.person, channel=card_ref.channel if card_ref else "")
@@ -125,7 +125,10 @@ def _add_monitor(interactions: SlackInteractions, target: ReplyTarget, form: For
 
 
 def _monitor_command(typed: dict[str, Any], form: Form) -> MonitorAdd:
-    """Return the form's command; what was typed before is kept unless the form has a field for it."""
+    """Return the form's command, keeping what was typed before wherever the form has no field for it.
+
+    Raises BadInput.
+    """
     fields = form.values
     hidden_values = {key: value for key, value in typed.items() if key != "verb" and key not in form.fields}
     for field, label in (("model", "model"), ("name", "name")):

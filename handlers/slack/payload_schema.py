@@ -1,7 +1,7 @@
-"""Schemas for Slack's payloads, as far as Bolt or a listener reads them; anything else is rejected.
+"""Schemas for the parts of Slack's payloads that Bolt or a listener reads; anything else is rejected.
 
-They're signed by Slack, or came over Slack's own connection, but are still validated: a field of the wrong type would
-make a listener fail halfway.
+Payloads are signed by Slack or come over Slack's own connection, but they're still validated, because a field of the
+wrong type would make a listener fail halfway through.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Authorization(_Payload):
 
 
 class _InteractivePayload(_Payload):
-    """The fields that every kind of payload can contain."""
+    """The fields that a slash command or an interaction can contain."""
 
     team: _Identified | None = None
     enterprise: _Identified | None = None
@@ -182,7 +182,7 @@ class _SslCheck(_Payload):
 
 
 def validate_payload(payload: object) -> None:
-    """Return if the payload is one that Slack sends to this app. Raises BadInput for anything else."""
+    """Raise BadInput unless the payload is one that Slack sends to this app."""
     try:
         _model_for(payload).model_validate(payload)
     except ValidationError:  # not chained: it repeats the payload

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class ReplyTarget:
     """Who acted, in which channel, and the URL that Slack provided for answers.
 
-    If what follows fails, `typed` can be corrected, and the form of the stored command `command_id` can be reopened.
+    If the action fails, `typed` can be corrected, and the form of the stored command `command_id` can be reopened.
     """
 
     person: Person
@@ -66,9 +66,10 @@ def target_of_message(body: Mapping[str, Any]) -> ReplyTarget:
 
 
 def target_of_interaction(body: Mapping[str, Any]) -> ReplyTarget:
-    """Return the reply target of a click or a submitted modal. The person's team is only what the payload claims.
+    """Return the reply target of a click or a submitted modal. The person's team is what the payload claims.
 
-    On Enterprise Grid, that's their home team, which can differ from their commands' team: the directory decides.
+    On Enterprise Grid, that's their home team, which can differ from the team in their slash commands. The directory
+    decides which team counts.
     """
     user = body["user"]
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
@@ -96,7 +97,7 @@ class Replies:
     def send(self, target: ReplyTarget, message: Message) -> None:
         """Send a message to the response URL, or else in the channel, or else directly; log failures.
 
-        In a direct message, everything is a message, since an ephemeral one disappears.
+        In a direct message, answers are regular messages, since ephemeral ones disappear.
         """
         for send in (self._send_to_response_url, self._send_ephemeral, self._send_direct):
             try:

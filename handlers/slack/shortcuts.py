@@ -18,7 +18,7 @@ REQUEST_PROMOTION = "request_promotion"  # the shortcut's callback ID in manifes
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the shortcut that requests a promotion."""
+    """Listen for the shortcut that requests a promotion."""
 
     def on_shortcut(ack: Ack, body: dict[str, Any]) -> None:
         target = target_of_interaction(body)
@@ -33,7 +33,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
 
 
 def _announced_version(interactions: SlackInteractions, notice_id: str) -> dict[str, str]:
-    """Return the model and the version that a notice announces; empty if it's about something else."""
+    """Return the model and version that a notice announces; empty if the notice is about something else."""
     with interactions.registrar.context.ledger.read() as reader:
         try:
             notice = reader.drift_notice(notice_id)

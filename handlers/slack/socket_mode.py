@@ -1,4 +1,4 @@
-"""Slack's Socket Mode client, extended to lose nothing while it reconnects, and to close immediately."""
+"""Slack's Socket Mode client, extended to lose nothing while it reconnects and to close immediately."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ MAX_DRAIN_SECONDS = 30
 
 
 class _Replaced(NamedTuple):
-    """A connection that's no longer the newest one, and what reads it."""
+    """A connection that a newer one has replaced, its state, and the thread that reads it."""
 
     connection: Connection
     state: ConnectionState
     reader: Thread
 
     def end(self) -> None:
-        """Stop reading it, and close it."""
+        """Stop reading the connection, and close it."""
         self.state.terminated = True
         _wake_reader(self.connection)
         with suppress(AttributeError):  # slack_sdk fails on its own socket if the reader closes it meanwhile
@@ -67,8 +67,8 @@ class SocketModeConnection(SocketModeClient):
     def enqueue_message(self, message: str) -> None:
         """Handle a message on the thread that reads the connection, because dispatching never blocks.
 
-        slack_sdk passes each message through two more threads, which takes longer than handling it. It still gets the
-        requests to reconnect, since that does block.
+        slack_sdk passes each message through two more threads, which takes longer than handling it. Only requests to
+        reconnect still go through slack_sdk, since reconnecting blocks.
         """
         content: dict[str, Any] = {}
         if message.startswith("{"):
@@ -82,7 +82,7 @@ class SocketModeConnection(SocketModeClient):
             self.run_message_listeners(content, message)
 
     def open(self) -> None:
-        """Connect. Raises Misconfigured for a token that Slack rejects, and SlackUnreachable."""
+        """Connect. Raises Misconfigured if Slack rejects the token, and SlackUnreachable."""
         try:
             self.connect()
         except SlackApiError as error:
@@ -98,10 +98,11 @@ class SocketModeConnection(SocketModeClient):
             raise SlackUnreachable("Slack isn't responding, so Socket Mode can't connect.") from error
 
     def connect(self) -> None:
-        """Connect, and read the connection that's replaced until Slack closes it.
+        """Connect, and keep reading the replaced connection until Slack closes it.
 
-        slack_sdk closes it first, but waits up to three seconds for its reader. Until then, no one reads the new one,
-        so whatever Slack sends there isn't acknowledged in time, and Slack doesn't repeat commands or clicks.
+        slack_sdk would close it first and wait up to three seconds for its reader. Meanwhile, nothing would read the
+        new connection, so whatever Slack sends there wouldn't be acknowledged in time, and Slack doesn't repeat
+        commands or clicks.
         """
         connection, state = self.current_session, self.current_session_state
         if connection is None or not connection.is_active():
@@ -122,13 +123,15 @@ class SocketModeConnection(SocketModeClient):
         deadline.start()
 
     def _is_being_replaced(self) -> bool:
-        """Return whether the connection that this thread reads is replaced, or soon will be."""
+        """Return whether the connection that this thread reads has been replaced, or is about to be."""
         is_replaced = current_thread() in [replaced.reader for replaced in self._replaced]
         return is_replaced or (self._leaving is not None and self._leaving is self.current_session)
 
     def _handle(self, client: BaseSocketModeClient, req: SocketModeRequest) -> None:
-        """Let a listener handle one envelope on its own thread: acknowledge, then start the slow work, even if the
-        connection broke in between.
+        """Validate an envelope, and let a listener handle it on the listener's own thread.
+
+        Once the listener returns, acknowledge, then start the slow work, even if the connection has broken in the
+        meantime.
         """
         began = time.time()
         try:
@@ -148,7 +151,7 @@ class SocketModeConnection(SocketModeClient):
         self._dispatch(request).add_done_callback(respond)
 
     def shut_down(self) -> None:
-        """Close. The reader sleeps in `recv` for an entire ping interval unless the socket is shut down."""
+        """Close everything. Shut down the sockets, or else their readers sleep in `recv` for a whole ping interval."""
         with self._reader_lock:
             self.closed = True
             replaced = list(self._replaced)

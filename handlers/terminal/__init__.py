@@ -1,1 +1,1 @@
-"""The terminal's commands: Slack's, from the same definitions, and more for auditors and operators."""
+"""The terminal's commands: Slack's, from the same definitions, plus others for auditors and operators."""

@@ -82,7 +82,10 @@ def _unreviewed_requests(ledger: SqlLedger, reader: LedgerReader, model: str | N
 
 
 def record_sentence(record: AuditRecord) -> Sentence:
-    """Return a row as a sentence. For an invalid event, or one from a newer version, return its columns."""
+    """Return a sentence that describes a row.
+
+    For an invalid event, or one from a newer version, it's made from the row's columns.
+    """
     try:
         return audit_messages.describe_event(parse_canonical_json(record.body))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -185,7 +188,7 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     since, is_csv = _since(command), command.format == "csv"
 
     def page(after: int) -> Sequence[AuditRecord]:
-        """Return the next rows. Each page has its own transaction, since reading the output can take hours."""
+        """Return the next rows, in their own transaction, since it can take hours for the output to be read."""
         with ledger.read() as reading:
             return reading.audit_records(model=command.model, since=since, after_number=after, limit=PAGE_SIZE)
 

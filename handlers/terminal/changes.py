@@ -1,4 +1,4 @@
-"""Execute commands that change something, with the local services, as the current operator."""
+"""Execute commands that make changes, using the local services, as the current operator."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from handlers.terminal.waiting import STATE_EXIT_CODES, document_output, wait_un
 
 
 def execute_change(session: TerminalSession, command: Command, output_format: OutputFormat) -> CommandOutput:
-    """Execute a command that changes something, and the work that it makes due. Return the output.
+    """Execute a command that makes a change, and the work that it makes due. Return the output.
 
     Raises BadInput, Refused, RegistryRefused, RegistryUnreachable, and LedgerUnavailable.
     """
@@ -94,7 +94,7 @@ def _transition_output(
 def _request_output(
     session: TerminalSession, result: CommandResult, request: Request, output_format: OutputFormat
 ) -> CommandOutput:
-    """Return a request's outcome, or what was recorded about it. JSON has its current state."""
+    """Return a request's outcome, or what was recorded about it. The JSON has the request's current state."""
     sentence, code, context = result.answer, 0, session.registrar.context
     with context.ledger.read() as reading:
         votes = reading.votes(request.id)
@@ -108,7 +108,7 @@ def _request_output(
 
 
 def _execute_queued(session: TerminalSession, queued: QueuedCommand) -> CommandResult:
-    """Execute a recorded command, and the transitions that are due then.
+    """Execute a recorded command, and the transitions that it makes due.
 
     Raises the command's refusal. If something is unreachable, the error says what happens next.
     """
@@ -158,7 +158,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
 
 
 def _open_request(session: TerminalSession, caller: Caller, command: PromoteFromTerminal) -> QueuedCommand:
-    """Submit the promotion and open its request. Raises a refusal. With `--wait`, tolerate that MLflow is down."""
+    """Submit the promotion and open its request. With `--wait`, tolerate an unreachable MLflow. Raises a refusal."""
     plain, ci = command.plain_command(), detect_ci_run(os.environ)
     _require_bot(session, is_job=bool(ci))
     origin = replace(
@@ -176,7 +176,7 @@ def _open_request(session: TerminalSession, caller: Caller, command: PromoteFrom
 
 
 def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
-    """Warn if no bot has ever used this ledger: no one would see the card. Raises Misconfigured for a CI job."""
+    """Warn if no bot has ever used this ledger, since no one would see the card. Raises Misconfigured in a CI job."""
     with session.registrar.context.ledger.read() as reading:
         if reading.latest_audit_events(tags=[EventTag.POLICY_LOADED], limit=1):
             return
@@ -202,7 +202,10 @@ def _require_bot(session: TerminalSession, *, is_job: bool) -> None:
 
 
 def _approve_own_request(session: TerminalSession, caller: Caller, request_id: str) -> None:
-    """Approve the request that was just opened. Raises Refused, which says that the request is still open."""
+    """Approve the request that was just opened.
+
+    Raises Refused. Unless the request has already been decided, the error says that it's still open.
+    """
     try:
         result = session.registrar.commands.execute(caller, Approve(request=request_id), TERMINAL_ORIGIN)
     except Refused as error:
@@ -214,7 +217,7 @@ def _approve_own_request(session: TerminalSession, caller: Caller, request_id: s
 
 
 def _require_operator_is(session: TerminalSession, user: str) -> None:
-    """Raise Refused unless the policy maps the current operator to that person."""
+    """Raise Refused unless the policy maps the current operator to `user`, a Slack user ID."""
     me = current_operator().name
     mapped = session.registrar.context.policy.operators.get(me)
     if mapped is None:
@@ -254,7 +257,7 @@ def _register(session: TerminalSession, command: Register, output_format: Output
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:
-    """Import a file of Production history. Raises BadInput for an unreadable file or an invalid row."""
+    """Import Production history from a file. Raises BadInput for an unreadable file or an invalid row."""
     try:
         raw = Path(command.file).read_bytes()
         text = raw.decode("utf-8")

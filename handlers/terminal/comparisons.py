@@ -1,4 +1,4 @@
-"""Output of comparisons and gate checks, as tables, JSON, and CSV. Quick to import, since the help reads KEYS."""
+"""Output of comparisons and gate checks as tables, JSON, and CSV. Quick to import, since the help reads KEYS."""
 
 from __future__ import annotations
 

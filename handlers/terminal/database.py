@@ -1,6 +1,6 @@
 """Commands for the ledger's database: status, upgrade, copy, back up, and release the hold after a restore.
 
-Releasing the hold compares the ledger with MLflow. The others need neither Slack nor MLflow.
+Releasing the hold compares the ledger with MLflow. The other commands need neither Slack nor MLflow.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ from handlers.terminal.output.command_output import OutputFormat, print_output
 
 
 def execute(invocation: Invocation) -> int:
-    """Execute the command and return the exit code. Raises Misconfigured, Refused, and LedgerUnavailable."""
+    """Execute the command and return the exit code.
+
+    Raises Misconfigured, Refused, BadInput, RegistryUnreachable, and LedgerUnavailable.
+    """
     if isinstance(invocation.command, DbAccept | DbDropPending):
         return _lift_hold(invocation.command, invocation.output_format)
     url = read_settings().ledger_url
@@ -177,7 +180,10 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
 
 
 def _lift_hold(command: DbAccept | DbDropPending, output_format: OutputFormat) -> int:
-    """Release the hold as the current operator. Raises Refused if there's none, and RegistryUnreachable."""
+    """Release the hold as the current operator.
+
+    Raises Refused if there's no hold or the operator isn't an admin, and RegistryUnreachable.
+    """
     from bot.bootstrap.build import build_for_terminal
     from bot.bootstrap.storage import open_ledger
     from bot.policy_file import load_policy

@@ -1,4 +1,4 @@
-"""The output of `registrar doctor`: a sign and a word for each part, followed by what to do."""
+"""The output of `registrar doctor`: a symbol and a word for each part, followed by what to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
 
 
 def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> list[RenderableType]:
-    """Return the report for people: a table on a terminal, else a line for each part."""
+    """Return the report for people: a table on a terminal, or else a line for each part."""
     parts: list[RenderableType] = (
         [_diagnoses_table(diagnoses)] if is_terminal else [Text(diagnosis_line(diagnosis)) for diagnosis in diagnoses]
     )
@@ -44,7 +44,7 @@ def render_diagnoses(diagnoses: Sequence[Diagnosis], *, is_terminal: bool) -> li
 
 
 def diagnosis_line(diagnosis: Diagnosis) -> str:
-    """Return a diagnosis in one line."""
+    """Return a diagnosis as one line."""
     return f"{diagnosis.state.label:<8}  {diagnosis.area}: {diagnosis.sentence}" + (
         f" → {diagnosis.advice}" if diagnosis.advice else ""
     )

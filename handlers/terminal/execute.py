@@ -1,4 +1,4 @@
-"""Executes the terminal's commands. Importing this takes seconds, so help and completion don't."""
+"""Executes the terminal's commands. Importing this module takes seconds, so help and completion don't."""
 
 from __future__ import annotations
 
@@ -47,12 +47,15 @@ def execute(invocation: Invocation) -> int:
 
 
 def _reads_registry(command: Command) -> bool:
-    """Return whether a command reads the registry directly. It needs no ledger, but shows more with one."""
+    """Return whether a command reads the registry directly. It doesn't need a ledger, but shows more with one."""
     return isinstance(command, QueryCommand) and not command.needs_ledger
 
 
 def _execute_remotely(settings: Settings, invocation: Invocation) -> CommandOutput:
-    """Have the bot execute the command over HTTP. Raises BadInput or Refused, which say where else to run it."""
+    """Have the bot execute the command over HTTP.
+
+    If its API doesn't offer the command, raises BadInput or Refused, which say where else to run it.
+    """
     command = invocation.command
     if (ask_bot := remote.HANDLERS.get(type(command))) is not None:
         with (
@@ -96,7 +99,12 @@ def _execute_locally(settings: Settings, invocation: Invocation) -> CommandOutpu
 
 
 def _open_ledger(settings: Settings, command: Command) -> Ledger:
-    """Return the ledger: created if the command writes, an existing one if it reads, otherwise a null one."""
+    """Return the ledger for a command.
+
+    For a change, a SQLite ledger is created or upgraded if necessary. A query of the ledger requires an existing,
+    current one. A query of the registry gets the bot's ledger over HTTP if REGISTRAR_URL is set; otherwise, the
+    existing ledger, or else a null one. Raises Misconfigured and LedgerUnavailable.
+    """
     if _reads_registry(command):
         if settings.bot_url:
             return remote.RemoteLedger(settings)
@@ -107,10 +115,10 @@ def _open_ledger(settings: Settings, command: Command) -> Ledger:
 
 
 def _find_policy(settings: Settings, command: Command, ledger: Ledger) -> Policy:
-    """Return the policy in effect: the last one that a bot applied on this ledger, or else the file's.
+    """Return the policy in effect: the last one that a bot applied on this ledger, or else the policy file's.
 
-    An edit that hasn't settled isn't in effect yet. If there's no policy and the command needs none, return an empty
-    one. Raises Misconfigured and LedgerUnavailable.
+    An edit that hasn't settled isn't in effect yet. If there's no policy and the command doesn't need one, returns an
+    empty one. Raises Misconfigured and LedgerUnavailable.
     """
     with suppress(LedgerUnavailable) if _reads_registry(command) else nullcontext():
         if (in_force := policy_last_in_force(settings, ledger)) is not None:

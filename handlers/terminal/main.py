@@ -69,7 +69,11 @@ VERSION_FLAGS = ("--version", "-V")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Execute the command line; return the exit code: 0, 1, 2 for usage or configuration, 3 for unreachable."""
+    """Execute the command line; return the exit code, such as 2 for usage or configuration, 3 for unreachable.
+
+    0 is success, 1 a refusal or an unexpected error, 130 an interrupt, and 141 a closed pipe. The commands' help lists
+    the other codes.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in HELP_FLAGS:
         words = [*(word for word in words if word not in HELP_FLAGS), "--help"]
@@ -102,7 +106,7 @@ def _run_own_command(argv: Sequence[str]) -> int:
 
 
 def _run_model_command(words: Sequence[str]) -> int:
-    """Execute a model command. Raises SystemExit after its help, like argparse."""
+    """Execute a model command. Raises SystemExit after printing help, like argparse."""
     from bot.domain.commands.help import Help
     from handlers.terminal.command_line import grammar
 
@@ -132,7 +136,7 @@ def _end_silently() -> int:
 
 
 def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
-    """Return the parser of the commands that aren't about models, and its subparsers."""
+    """Return the parser for the commands that aren't about models, and its subparsers."""
     parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_command(verbs, "run", _run)
@@ -278,17 +282,17 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _load_product() -> RegistryProduct:
-    """Return the registry's product, for messages before the settings are read."""
+    """Return the registry's product, for messages that come before the settings are read."""
     from bot.bootstrap.storage import load_adapter
 
     return load_adapter(os.environ.get("REGISTRAR_REGISTRY") or "mlflow").product
 
 
 def _set_up_environment(words: Sequence[str]) -> None:
-    """Read the environment file, and keep MLflow from sending telemetry and printing addresses, unless set otherwise.
+    """Read the environment file, and turn off MLflow's telemetry and URL printing unless the environment sets them.
 
-    The demo has its own settings, and help needs none. A completion doesn't trust the folder: someone could press TAB
-    there before looking at it. Raises Misconfigured.
+    The demo has its own settings, and help needs none. Completion doesn't trust the folder, because someone could press
+    TAB there before checking its contents. Raises Misconfigured.
     """
     from bot.bootstrap.env_file import load_env_file, load_local_env_file
 

@@ -140,7 +140,7 @@ def _show(
 
 
 def _monitor_style(monitor: Monitor, monitor_state: MonitorState) -> str:
-    """Return the style of a monitor's status. A good one that's old, or about another version, has none."""
+    """Return the style of a monitor's status. An OK that isn't about the version in Production has none."""
     if monitor.is_paused:
         return styles.QUIET
     is_old = monitor_state.state is MonitorStatus.OK and not is_healthy(MonitorRow(monitor, monitor_state))
@@ -148,7 +148,7 @@ def _monitor_style(monitor: Monitor, monitor_state: MonitorState) -> str:
 
 
 def monitor_document(monitor: Monitor, monitor_state: MonitorState) -> dict[str, Any]:
-    """Return the JSON document of a monitor and its state."""
+    """Return the JSON document for a monitor and its state."""
     return {
         "model": monitor.model,
         "name": monitor.name,

@@ -126,7 +126,7 @@ def _show(session: TerminalSession, command: ShowModel, view: Any, output_format
 
 
 def _open_page(url: str | None) -> CommandOutput:
-    """Open a registry's page. Raises Misconfigured if there's none."""
+    """Open a registry page. Raises Misconfigured if there's none."""
     if url is None:
         variable = Code("REGISTRAR_MLFLOW_URL")
         raise Misconfigured(say("There's no page to open. Set {url} to MLflow's web address.", url=variable))

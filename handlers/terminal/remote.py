@@ -1,4 +1,4 @@
-"""A terminal on another machine than the bot's. It makes changes through the bot's HTTP API, as a client."""
+"""A terminal that isn't on the bot's machine. It makes changes through the bot's HTTP API, as a client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RETRY_SECONDS = 60.0  # seconds to retry a call without an answer; its idempoten
 
 
 class BotClient:
-    """The bot's HTTP API. `show_status` shows on a terminal what the command is waiting for."""
+    """A client for the bot's HTTP API. `show_status` shows on a terminal what the command is waiting for."""
 
     def __init__(
         self,
@@ -65,7 +65,8 @@ class BotClient:
     def call(self, method: str, path: str, body: dict[str, Any] | None = None, key: str = "") -> dict[str, Any]:
         """Make one call and return the answer.
 
-        Raises BotUnreachable, Misconfigured for a rejected token, and the refusal that the bot answered with.
+        `key` is its idempotency key. Raises BotUnreachable, Misconfigured for a rejected token, and any refusal that
+        the bot answered with.
         """
         headers = {"Authorization": f"Bearer {self._read_token()}"} | ({"Idempotency-Key": key} if key else {})
         try:
@@ -80,7 +81,7 @@ class BotClient:
         raise self._refusal_error(answer, document)
 
     def call_with_retries(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
-        """Make a call, and retry it for a minute if nothing answers. The key prevents it from being done twice."""
+        """Make a call, retrying for a minute while the bot is unreachable. `key` keeps it from being done twice."""
         retrying = Retrying(
             retry=retry_if_exception_type(BotUnreachable),
             stop=stop_after_delay(RETRY_SECONDS),
@@ -105,7 +106,7 @@ class BotClient:
 
 
 def bot_address(settings: Settings) -> str:
-    """Return the bot's address, without a slash at the end. Raises Misconfigured."""
+    """Return the bot's address, without a trailing slash. Raises Misconfigured."""
     url = (settings.bot_url or "").rstrip("/")
     if not url.startswith(("http://", "https://")):
         raise Misconfigured(say("{url} must start with http:// or https://.", url=Code("REGISTRAR_URL")))
@@ -113,9 +114,10 @@ def bot_address(settings: Settings) -> str:
 
 
 def token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, Callable[[], str]]:
-    """Return the token's variable, and a function that returns a token for a call. GitHub's ID tokens have no variable.
+    """Return the token's variable, and a function that returns a token for a call.
 
-    Raises Misconfigured if there's no token, or if it has characters that a token can't have.
+    GitHub's ID tokens have no variable, so it's empty. Raises Misconfigured if there's no token, or if it has
+    characters that a token can't have.
     """
     variable = "REGISTRAR_TOKEN" if settings.bot_token else "REGISTRAR_ID_TOKEN"
     if given := settings.bot_token or settings.id_token:
@@ -145,7 +147,7 @@ def token_source(settings: Settings, environ: Mapping[str, str]) -> tuple[str, C
 
 
 def _request_id_token(url: str, secret: str, audience: str) -> str:
-    """Return a new ID token for this job in GitHub Actions. Raises BotUnreachable."""
+    """Return a new ID token for this GitHub Actions job. Raises BotUnreachable."""
     address = httpx2.URL(url).copy_merge_params({"audience": audience})
     try:
         answer = httpx2.get(address, headers={"Authorization": f"Bearer {secret}"}, timeout=CALL_TIMEOUT)
@@ -162,7 +164,7 @@ class RemoteLedger(NullLedger):
 
     @contextmanager
     def read(self) -> Iterator[LedgerReader]:
-        """Yield a reader of rollback blocks; anything else raises LedgerUnavailable."""
+        """Yield a reader that can read rollback blocks; anything else raises LedgerUnavailable."""
         yield cast(LedgerReader, self)
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -178,12 +180,12 @@ class RemoteLedger(NullLedger):
         return [_rollback_block(model, document) for document in documents]
 
     def production_entries(self, model: str, version: int) -> list[Transition]:
-        """Return an empty list: the API doesn't return version identities, so a block applies by number."""
+        """Return an empty list: the API doesn't return version identities, so a block applies to a version number."""
         return []
 
 
 def _rollback_block(model: str, document: Mapping[str, Any]) -> RollbackBlock:
-    """Return the block in the bot's document, with the fields that it has."""
+    """Return the rollback block that the bot's document describes, with placeholders for the fields it lacks."""
     return RollbackBlock(
         id="",
         model=model,

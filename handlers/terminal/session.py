@@ -1,4 +1,4 @@
-"""What the terminal's commands share: the settings, the services over the local ledger, and the current operator."""
+"""What the terminal's commands share: settings, services that use the local ledger, and the current operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMINAL_ORIGIN = Origin(entry_point="terminal")
 
 @dataclass(frozen=True, slots=True)
 class TerminalSession:
-    """The resources of a command."""
+    """The resources that a command uses."""
 
     settings: Settings
     registrar: Registrar
@@ -31,8 +31,8 @@ class TerminalSession:
     def caller(self) -> Caller:
         """Return the current operator's Slack profile if the policy's `operators` maps them; otherwise, their name.
 
-        Uses the policy in effect now, since a command can wait for hours. If Slack is unreachable, only the policy's
-        user ids count, not its user groups. Raises LedgerUnavailable.
+        Uses the policy that's in effect now, since a command can wait for hours. If Slack is unreachable, only the
+        policy's user IDs count, not its user groups. Raises LedgerUnavailable.
         """
         context = self.registrar.context
         if (in_force := policy_last_in_force(self.settings, context.ledger)) is not None:
@@ -48,12 +48,16 @@ class TerminalSession:
 
 
 def print_warning(unset: UnsetSetting) -> None:
-    """Print to standard error what follows from an unset setting."""
+    """Print a warning to standard error about the consequence of an unset setting."""
     print(f"Warning: {unset}", file=sys.stderr, flush=True)
 
 
 def current_operator() -> Operator:
-    """Return the current operator from the operating system, because the environment can be forged."""
+    """Return the current operator from the operating system, because the environment can be forged.
+
+    Only on Windows, which has no `pwd` module, does the name come from the environment. A user without a name gets
+    their number.
+    """
     try:
         import pwd  # noqa: PLC0415 - Windows has none
 

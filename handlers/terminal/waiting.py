@@ -41,11 +41,11 @@ def wait_until_final(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> tuple[dict[str, Any], int]:
-    """Wait until a request has ended, and return its document and the exit code; 5 on timeout.
+    """Wait until a request has ended; return its document and the exit code, which is 5 on timeout.
 
     Prints changes to standard error, and calls `show_status` with the status for a terminal. The caller prints the
-    outcome. If the bot, the ledger, or the network is unreachable, keeps waiting until `timeout`, or half an hour
-    without one. Then raises Unreachable.
+    outcome. Keeps waiting while the bot, the ledger, or the network is unreachable. Without a `timeout`, raises
+    Unreachable after half an hour without an answer.
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
@@ -77,7 +77,10 @@ def wait_until_final(
 def document_output(
     document: dict[str, Any], output_format: OutputFormat, exit_code: int | None = None
 ) -> CommandOutput:
-    """Return a request's document or sentence. The default exit code depends on its state; 0 if it's open."""
+    """Return a request's document or sentence.
+
+    The default exit code depends on the request's state; it's 0 for an open request.
+    """
     code = STATE_EXIT_CODES.get(str(document["state"]), 0) if exit_code is None else exit_code
     if output_format is OutputFormat.JSON:
         return json_output(document, code)

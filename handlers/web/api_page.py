@@ -1,4 +1,4 @@
-"""Serves the page about the HTTP API, with Swagger UI from a package: the page loads nothing from another server."""
+"""Serves the page about the HTTP API. Swagger UI comes from a package, so nothing loads from another server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"
 
 
 def mount_api_page(web: FastAPI) -> None:
-    """Serve the page at `/docs`. Its links are relative, so they also work below a proxy's prefix."""
+    """Serve the page at `/docs`. Its links are relative, so they also work under a proxy's path prefix."""
     page = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=web.title,

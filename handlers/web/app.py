@@ -52,8 +52,8 @@ def create_app(
 ) -> FastAPI:
     """Return the web application.
 
-    `/slack/events` and `/v1/mlflow/webhook` exist if there's a secret to verify calls with. `dispatch` handles Slack's
-    requests. `on_model_changed` gets the name of a model that changed according to MLflow; it must not block.
+    `/slack/events` and `/v1/mlflow/webhook` exist only if there's a secret to verify calls with. `dispatch` handles
+    Slack's requests. `on_model_changed` gets the name of a model that MLflow says has changed; it must not block.
     `api_services` is what the HTTP API depends on; without it, there's no API. `readiness` reports the state of the
     components, and `metrics` the measurements. `now` returns the seconds since 1970.
     """
@@ -85,7 +85,10 @@ def create_app(
 
 
 async def _answer_wrong_method(request: Request, error: Exception) -> Response:
-    """List the allowed methods if a call uses another: if two routes share a path, the framework reports only one's."""
+    """Answer a call that uses the wrong method with 405 and the path's allowed methods.
+
+    If two routes share a path, the framework reports only one route's methods.
+    """
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     allowed = ", ".join(sorted({method for route in matching for method in route.methods or ()}))
@@ -93,14 +96,17 @@ async def _answer_wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _answer_bad_path(request: Request, error: Exception) -> Response:
-    """Answer an invalid path parameter like all other errors; the framework's own answer has a different schema."""
+    """Answer a call with an invalid path parameter in the same schema as all other errors.
+
+    The framework's own answer has a different one.
+    """
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
 
 
 async def _end_without_answer(request: Request, error: Exception) -> Response:
-    """End the call of a client that hangs up while sending, without logging it as an error."""
+    """End the call of a client that disconnected while sending, without logging it as an error."""
     return Response(status_code=400)
 
 
@@ -129,7 +135,7 @@ async def _handle_slack(dispatch: Dispatch, guard: _ReplayGuard, request: Reques
 
 
 def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
-    """Return Slack's request, parsed by Bolt. Raises BadInput for a body that Slack doesn't send to apps.
+    """Return Slack's request, parsed by Bolt. Raises BadInput for a body that Slack doesn't send to this app.
 
     Bolt parses a body before anything can validate it, and fails if a part has the wrong type. Parsing takes longer
     than validating, so it's done only once.
@@ -146,7 +152,7 @@ def read_bolt_request(request: Request, body: bytes) -> BoltRequest:
 
 
 class _ReplayGuard:
-    """Recognizes what Slack has signed, and what it has sent before."""
+    """Recognizes which requests Slack signed, and which ones it has already sent."""
 
     def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
         clock = Clock()
@@ -155,7 +161,7 @@ class _ReplayGuard:
         self._signatures = RecentKeys(SIGNATURE_MEMORY, now)
 
     def verifies(self, body: bytes, headers: Mapping[str, str]) -> bool:
-        """Return whether Slack signed this body within the last five minutes."""
+        """Return whether Slack signed this body, with a timestamp within five minutes of now."""
         timestamp, signature = headers.get("x-slack-request-timestamp"), headers.get("x-slack-signature")
         if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
             return False
@@ -166,5 +172,5 @@ class _ReplayGuard:
         return signature.isascii() and self._verifier.is_valid(body, timestamp, signature)
 
     def is_first(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a verified signature wasn't seen before."""
+        """Remember a verified signature; return whether it's new."""
         return self._signatures.is_new(headers["x-slack-signature"])

@@ -1,6 +1,6 @@
-"""Limits for connections to the HTTP server: how long each one waits for its client, and how many a caller has.
+"""Limits for HTTP connections: how long each one can wait for its client, and how many a caller can have.
 
-uvicorn closes only connections that are idle between requests. Everything here runs on the server's event loop.
+uvicorn itself closes only connections that are idle between requests. Everything here runs on the server's event loop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_CHUNKS = 2_000  # of one body. Parsing one takes about 15 µs, even if it ha
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """What a connection is waiting for."""
 
     HEAD = "the head of a request"
     BODY = "the rest of a request's body"
@@ -37,11 +37,11 @@ class Phase(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """How many connections the server has, and for how many seconds each one waits for its client.
+    """How many connections the server can have, and how many seconds each one can wait for its client.
 
-    `connections` is for all, and `per_caller` for each client, or for each peer as long as it hasn't authenticated: an
-    IPv4 address, or a /64 of IPv6. `body_bytes` is for all incomplete bodies together. Dropped connections are logged
-    once in `report_interval` seconds.
+    `connections` is the limit for all callers together. `per_caller` is the limit for each client or, until it has
+    authenticated, for each peer: an IPv4 address or an IPv6 /64. `body_bytes` is the limit for all incomplete bodies
+    together. Dropped connections are logged at most once every `report_interval` seconds.
     """
 
     connections: int = 512
@@ -55,7 +55,10 @@ class ConnectionLimits:
 
 
 class Connections:
-    """The open connections, and who they count against. Those of `trusted_proxies` count only against the total."""
+    """The open connections, and which caller each one counts against.
+
+    Those from `trusted_proxies` count only against the total.
+    """
 
     def __init__(self, limits: ConnectionLimits, trusted_proxies: Sequence[Network] = ()) -> None:
         self.limits = limits
@@ -67,13 +70,20 @@ class Connections:
         self._dropped: Counter[str] = Counter()  # since the last report
 
     def caller_at(self, address: IPv4Address | IPv6Address) -> str:
-        """Return who an unauthenticated connection from this address counts against; empty for a trusted proxy."""
+        """Return the caller that an unauthenticated connection from this address counts against.
+
+        It's empty for a trusted proxy.
+        """
         if any(address in network for network in self._trusted_proxies):
             return ""
         return str(IPv6Network((address, IPV6_CUSTOMER), strict=False)) if address.version == 6 else str(address)
 
     def add(self, connection: LimitedConnection) -> None:
-        """Add a connection. Over a limit, drop the one that has waited for its client the longest, or else this one."""
+        """Add a connection. Over a limit, drop the one that has waited longest for its client, or else this one.
+
+        Over the caller's limit, only the caller's connections are dropped; over the total, unauthenticated ones are
+        dropped first.
+        """
         self._open.add(connection)
         self._counts[connection.caller] += 1
         if connection.caller and self._counts[connection.caller] > self.limits.per_caller:
@@ -83,14 +93,14 @@ class Connections:
             self._drop_first(strangers, next(iter(self._waiting), connection))
 
     def remove(self, connection: LimitedConnection) -> None:
-        """Remove a closed connection; without effect if it was removed before."""
+        """Remove a closed connection; does nothing if it was already removed."""
         if connection in self._open:
             self.set_phase(connection, None)
             self._open.remove(connection)
             self._count_down(connection.caller)
 
     def set_phase(self, connection: LimitedConnection, phase: Phase | None) -> None:
-        """Record what a connection waits for now; None if it doesn't wait for its client."""
+        """Record what a connection is waiting for now; None if it isn't waiting for its client."""
         self._waiting.pop(connection, None)
         self._body_bytes -= connection.body_bytes
         connection.body_bytes = 0
@@ -98,14 +108,17 @@ class Connections:
             self._waiting[connection] = None
 
     def add_body_bytes(self, connection: LimitedConnection, size: int) -> None:
-        """Count the bytes of an incomplete body. Over the limit, drop the one that has waited the longest."""
+        """Count an incomplete body's bytes. Over the limit, drop the connection that has waited longest for one."""
         connection.body_bytes += size
         self._body_bytes += size
         if self._body_bytes > self.limits.body_bytes:
             self._drop_first((each for each in self._waiting if each.body_bytes), connection)
 
     def authenticate(self, connection: LimitedConnection, client: str) -> None:
-        """Count a connection against this client. Over its limit, the connection closes after its response."""
+        """Count a connection against this client.
+
+        If the client is at its limit, the connection closes after its response instead.
+        """
         if connection not in self._open or connection.caller in ("", client):
             return
         if self._counts[client] >= self.limits.per_caller:
@@ -138,7 +151,7 @@ class Connections:
 
 
 class ChunkCounter(h11.Connection):
-    """h11's parser, which counts the chunks of each body and stops at the first one over the limit."""
+    """h11's parser, which also counts the chunks of each body and stops after the first one over the limit."""
 
     chunks = 0
 
@@ -155,7 +168,7 @@ class ChunkCounter(h11.Connection):
 
 
 class LimitedConnection(H11Protocol):
-    """uvicorn's connection, with a deadline for each phase in which it waits for its client."""
+    """A uvicorn connection with a deadline for each phase in which it waits for its client."""
 
     caller, is_authenticated, body_bytes = "", False, 0
     conn: ChunkCounter
@@ -211,7 +224,7 @@ class LimitedConnection(H11Protocol):
         self._watch()
 
     def count_for(self, client: str) -> None:
-        """Count this connection against a client that has authenticated, and no longer against its peer."""
+        """Count this connection against a client that has authenticated, instead of against its peer."""
         self._connections.authenticate(self, client)
 
     def _watch(self) -> None:
@@ -240,7 +253,7 @@ class LimitedConnection(H11Protocol):
 
 
 def authenticated(scope: MutableMapping[str, Any], client: str) -> None:
-    """Count a request's connection against the client that has authenticated, and no longer against its peer."""
+    """Count a request's connection against the client that has authenticated, instead of against its peer."""
     connection: LimitedConnection | None = scope.get("state", {}).get("connection")
     if connection:
         connection.count_for(client)

@@ -21,7 +21,8 @@ METRICS_MAX_AGE = 1.0  # seconds for which a page of metrics is cached: it reads
 def mount_health(app: FastAPI, readiness: Readiness, metrics: PrometheusMetrics | None = None) -> None:
     """Add the routes to a web application; without `metrics`, there's no `/metrics`.
 
-    If calls are concurrent, one thread runs the check, and the others wait for its result without blocking a thread.
+    If calls are concurrent, one at a time uses a thread. The others wait without blocking one, and usually get a cached
+    result.
     """
     check_lock, metrics_lock = asyncio.Semaphore(1), asyncio.Semaphore(1)
 

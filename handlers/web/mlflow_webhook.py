@@ -1,4 +1,4 @@
-"""MLflow's webhooks: a hint that a model changed. Only the model's name in them is used."""
+"""MLflow's webhooks, which hint that a model changed. Only the model's name in them is used."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _is_signed(secret: bytes, body: bytes, delivery: str, timestamp: str, signat
 
 
 def _model_name_in(body: bytes) -> str | None:
-    """Return the name of the model that a delivery is about; None if there's none, or if it's a prompt."""
+    """Return the name of the model that a delivery is about; None if there's none or it's about a prompt."""
     try:
         payload = json.loads(body)
         entity, name = payload["entity"], payload["data"]["name"]

@@ -31,7 +31,7 @@ class Component(NamedTuple):
 
 
 class ComponentStatus(NamedTuple):
-    """A component's state when it was last checked, in seconds of the monotonic clock."""
+    """The result of a component's last check. `checked_at` is in seconds of the monotonic clock."""
 
     is_healthy: bool
     sentence: str
@@ -60,7 +60,7 @@ class Readiness:
         self.is_stopping = False
 
     def document(self) -> tuple[int, dict[str, Any]]:
-        """Return the HTTP status, and the state of every component, within the time limit of the checks."""
+        """Return the HTTP status and the state of every component, within the time limit for the checks."""
         until = self._monotonic() + self._timeout
         for check in self._checks:
             check.start()
@@ -72,7 +72,7 @@ class Readiness:
 
 
 class _ComponentCheck:
-    """A component and its latest state. Only one thread at a time checks it, however long that takes."""
+    """A component and its latest status. Only one thread at a time checks it, however long that takes."""
 
     def __init__(self, component: Component, max_age: float, monotonic: Callable[[], float]) -> None:
         self.component = component
@@ -119,7 +119,7 @@ class _ComponentCheck:
             self._record(ComponentStatus(is_well, says, self._monotonic()))
 
     def _record(self, status: ComponentStatus) -> ComponentStatus:
-        """Store the status and return it; log it if it's a change."""
+        """Store and return the status. If the component's health has changed, log it."""
         before = self._status.is_healthy if self._status else True
         if before is not status.is_healthy:
             log.log(

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, with limits for connections, and only trusted proxies."""
+"""The HTTP server: uvicorn, with connection limits and a list of trusted proxies."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TICK_SECONDS = 1.0  # seconds; the header Date has the time of the last tick
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn's server, which doesn't shorten the system's queue of connections, and ticks less when it's idle."""
+    """A uvicorn server that keeps the system's connection queue at full length, and ticks only once a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._stopped = Future[None]()
 
     def stop(self) -> None:
-        """End the server, from any thread."""
+        """Stop the server. Any thread can call this."""
         self.should_exit = True
         if not self._stopped.done():
             self._stopped.set_result(None)
@@ -51,7 +51,7 @@ class HttpServer(uvicorn.Server):
 
 
 def build_server(web: FastAPI, limits: ConnectionLimits, trusted_proxies: Sequence[Network] = ()) -> HttpServer:
-    """Return the server. X-Forwarded-For counts only if it comes from one of `trusted_proxies`."""
+    """Return the server. It accepts X-Forwarded-For only from one of `trusted_proxies`."""
     protocol: Any = partial(LimitedConnection, Connections(limits, trusted_proxies))
     config = uvicorn.Config(
         web,
@@ -74,9 +74,9 @@ def other_descriptors(settings: Settings) -> int:
 
 
 def allot_descriptors(settings: Settings) -> ConnectionLimits:
-    """Return the limits that leave enough descriptors for everything else; first, raise the process's limit if needed.
+    """Raise the descriptor limit if needed, and return connection limits that leave enough for everything else.
 
-    It's raised only as far as needed, because some libraries can't use descriptors over 1,024.
+    The process's limit is raised only as far as needed, because some libraries can't use descriptors over 1,024.
     """
     others, most = other_descriptors(settings), ConnectionLimits().connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -24,7 +24,7 @@ METHODS: Mapping[str, ApiMethod] = {
 
 
 def call(backend: Backend, name: str, token: str, args: Arguments) -> dict[str, Any]:
-    """Handle a call to a Web API method, and return the JSON to send; raises SlackError if the call fails.
+    """Handle a Web API call, and return the JSON to send. Raises SlackError if the call fails.
 
     name: the method, such as chat.postMessage. token: the token sent with the call.
     """
@@ -43,7 +43,10 @@ def unknown_method(name: str) -> SlackError:
 
 
 def _channel_key(backend: Backend, name: str) -> str:
-    """Return a conversation's key, which is the same for its ID, its #name, and a person's ID."""
+    """Return the key of a conversation, which is the same whether `name` is its ID, its #name, or a person's ID.
+
+    If there's no such conversation, return `name`.
+    """
     try:
         return "D" + name[1:] if name in backend.workspace.people else backend.workspace.channel(name).id
     except SlackError:

@@ -26,18 +26,21 @@ class Arguments:
         return str(self.raw.get(name, default))
 
     def required(self, name: str) -> str:
-        """Return a required argument as a string; raises invalid_arguments if it's missing or empty."""
+        """Return a required argument as a string. Raises invalid_arguments if it's missing or empty."""
         if not (value := self.text(name)):
             raise missing_field(name)
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """Return an argument as a boolean: true, 1, and yes are true."""
+        """Return an argument as a boolean; true, 1, and yes mean true."""
         value = self.raw.get(name, default)
         return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes")
 
     def limit(self, default: int, at_most: int = 1000) -> int:
-        """Return the number of items per page, at most `at_most`; raises invalid_limit."""
+        """Return the number of items per page, up to `at_most`. Raises invalid_limit.
+
+        Return `default` if the argument is missing or isn't positive.
+        """
         try:
             value = int(self.raw.get("limit", default))
         except (TypeError, ValueError):
@@ -45,19 +48,22 @@ class Arguments:
         return min(value, at_most) if value > 0 else default
 
     def json(self, name: str) -> Any:
-        """Return an argument that can be sent as an object or as JSON in a string; raises invalid_arguments."""
+        """Return an argument that's sent as an object or as a JSON string. Raises invalid_arguments."""
         if name not in self.raw:
             raise missing_field(name)
         return decode_json(self.raw[name], "invalid_arguments")
 
     def listed(self, name: str) -> list[str]:
-        """Return the items of a comma-separated list."""
+        """Return the items of an argument that's a comma-separated string or a list."""
         value = self.raw.get(name, "")
         parts = value if isinstance(value, list) else str(value).split(",")
         return [str(part).strip() for part in parts if str(part).strip()]
 
     def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
-        """Return up to `limit` items from the cursor on, and the next cursor; raises invalid_cursor."""
+        """Return up to `limit` items, starting at the cursor, and the next cursor. Raises invalid_cursor.
+
+        The next cursor is empty if there are no more items.
+        """
         start = _first_index(self.text("cursor"))
         end = start + limit
         next_cursor = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""

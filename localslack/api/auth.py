@@ -8,7 +8,7 @@ from localslack.backend import Backend
 
 
 def test(backend: Backend, args: Arguments) -> JSON:
-    """auth.test with the bot token."""
+    """auth.test: return the workspace and the bot user that the bot token belongs to."""
     workspace = backend.workspace
     return {
         "enterprise_id": workspace.enterprise["id"] if workspace.enterprise else None,
@@ -23,7 +23,7 @@ def test(backend: Backend, args: Arguments) -> JSON:
 
 
 def connect(backend: Backend, args: Arguments) -> JSON:
-    """apps.connections.open: a WebSocket URL that works once."""
+    """apps.connections.open: return a WebSocket URL that works once."""
     host = backend.base_url.removeprefix("http://")
     return {
         "url": f"ws://{host}link/?ticket={backend.router.socket_mode.issue_ticket()}&app_id={backend.workspace.app.id}"

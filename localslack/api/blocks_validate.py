@@ -1,4 +1,4 @@
-"""blocks.validate: checks blocks, a message, or a view without posting it."""
+"""blocks.validate: checking blocks, a message, or a view without posting it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("blocks", "message", "view")
 
 
 def validate(backend: Backend, args: Arguments) -> JSON:
-    """blocks.validate: exactly one of its three arguments, as JSON."""
+    """blocks.validate: check exactly one of blocks, message, and view, given as JSON."""
     given_kinds = [kind for kind in KINDS if args.raw.get(kind)]
     if len(given_kinds) != 1:
         raise SlackError("invalid_arguments", messages=[f"provide exactly one of {', '.join(KINDS)}"])

@@ -17,7 +17,7 @@ UPDATE_MAX = 4_000
 
 
 def post_message(backend: Backend, args: Arguments) -> JSON:
-    """chat.postMessage: posts a message in a channel or to a person."""
+    """chat.postMessage: post a message in a channel or to a person."""
     channel = _channel_to_post_in(backend, args.required("channel"))
     content = require_content(parse_content(args.raw, backend.has_picture)) | _thread_fields(backend, channel, args)
     message = backend.workspace.post_message(channel, backend.workspace.app.bot_user_id, **content)
@@ -26,7 +26,7 @@ def post_message(backend: Backend, args: Arguments) -> JSON:
 
 
 def update(backend: Backend, args: Arguments) -> JSON:
-    """chat.update: changes one of the app's own messages; the text can have 4,000 characters."""
+    """chat.update: change one of the app's own messages; the text can have up to 4,000 characters."""
     channel = _channel_by_id(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("ts"))
     if message.user != backend.workspace.app.bot_user_id:
@@ -45,7 +45,7 @@ def update(backend: Backend, args: Arguments) -> JSON:
 
 
 def delete(backend: Backend, args: Arguments) -> JSON:
-    """chat.delete: deletes one of the app's own messages."""
+    """chat.delete: delete one of the app's own messages."""
     channel = _channel_by_id(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("ts"))
     if message.user != backend.workspace.app.bot_user_id:
@@ -55,7 +55,7 @@ def delete(backend: Backend, args: Arguments) -> JSON:
 
 
 def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
-    """chat.postEphemeral: posts for one person; that person and the app must be in the channel."""
+    """chat.postEphemeral: post a message for one person; that person and the app must be in the channel."""
     person = args.required("user")
     channel = _channel_to_post_in(backend, args.required("channel"), allow_public=False)
     if person not in channel.members:
@@ -70,14 +70,14 @@ def post_ephemeral(backend: Backend, args: Arguments) -> JSON:
 
 
 def get_permalink(backend: Backend, args: Arguments) -> JSON:
-    """chat.getPermalink: returns a link that opens the message on this workspace's page."""
+    """chat.getPermalink: return a link that opens the message on this workspace's page."""
     channel = require_visible_channel(backend, args.required("channel"))
     message = backend.workspace.message(channel, args.required("message_ts"))
     return {"channel": channel.id, "permalink": objects.permalink(backend.workspace, message)}
 
 
 def unfurl(backend: Backend, args: Arguments) -> JSON:
-    """chat.unfurl: shows attachments for links to the manifest's domains in a person's message."""
+    """chat.unfurl: add attachments to a person's message for its links to the manifest's domains."""
     channel_id, ts = args.text("channel"), args.text("ts")
     if args.text("unfurl_id"):
         channel_id, _, ts = args.text("unfurl_id").partition("-")

@@ -16,10 +16,10 @@ LIMIT_MAX = 1000
 
 
 def list_(backend: Backend, args: Arguments) -> JSON:
-    """conversations.list: public channels, and the private ones that the app is in.
+    """conversations.list: return public channels and the other conversations that the app is in.
 
-    Like Slack, it filters after paging, so a page can be short or empty without being the last
-    (python-slack-sdk#1494).
+    Returns only those of the requested types, by default public channels. Like Slack, it filters after paging, so a
+    page can be short or empty without being the last (python-slack-sdk#1494).
     """
     types = args.listed("types") or ["public_channel"]
     for kind in types:
@@ -41,7 +41,7 @@ def list_(backend: Backend, args: Arguments) -> JSON:
 
 
 def info(backend: Backend, args: Arguments) -> JSON:
-    """conversations.info: describes one conversation."""
+    """conversations.info: describe one conversation."""
     channel = _require_readable(backend, args, "read")
     conversation_object = objects.conversation_object(backend.workspace, channel)
     if not args.flag("include_num_members"):
@@ -50,14 +50,14 @@ def info(backend: Backend, args: Arguments) -> JSON:
 
 
 def members(backend: Backend, args: Arguments) -> JSON:
-    """conversations.members: the IDs of a conversation's members."""
+    """conversations.members: return the IDs of a conversation's members."""
     channel = _require_readable(backend, args, "read")
     page, cursor = args.page(channel.members, args.limit(default=100))
     return {"members": page, "response_metadata": {"next_cursor": cursor}}
 
 
 def history(backend: Backend, args: Arguments) -> JSON:
-    """conversations.history: the messages of a conversation that the app is in, newest first."""
+    """conversations.history: return the messages in a conversation that the app is in, newest first."""
     channel = _require_membership(backend, args)
     persistent = [message for message in backend.workspace.messages(channel) if message.audience is None]
     channel_messages = [message for message in persistent if not message.is_reply or message.reply_broadcast]
@@ -67,7 +67,7 @@ def history(backend: Backend, args: Arguments) -> JSON:
 
 
 def replies(backend: Backend, args: Arguments) -> JSON:
-    """conversations.replies: the parent message of a thread and its replies, oldest first.
+    """conversations.replies: return a thread's parent message and its replies, oldest first.
 
     Each page starts with the parent message, regardless of `oldest`.
     """
@@ -84,7 +84,7 @@ def replies(backend: Backend, args: Arguments) -> JSON:
 
 
 def open_(backend: Backend, args: Arguments) -> JSON:
-    """conversations.open: opens the direct conversation with one person."""
+    """conversations.open: open the app's direct conversation with one person."""
     if channel_id := args.text("channel"):
         channel = require_visible_channel(backend, channel_id)
         if not channel.is_im:
@@ -101,7 +101,7 @@ def open_(backend: Backend, args: Arguments) -> JSON:
 
 
 def join(backend: Backend, args: Arguments) -> JSON:
-    """conversations.join: the app joins a public channel."""
+    """conversations.join: add the app to a public channel."""
     channel = require_visible_channel(backend, args.required("channel"))
     if channel.kind != "public_channel":
         raise SlackError("method_not_supported_for_channel_type")

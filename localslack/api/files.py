@@ -21,7 +21,7 @@ CHANNELS_MAX = 100
 
 
 def get_upload_url(backend: Backend, args: Arguments) -> JSON:
-    """files.getUploadURLExternal: reserves a file ID, and a URL to send the bytes to."""
+    """files.getUploadURLExternal: reserve a file ID, and a URL to send the file's bytes to."""
     name, size = args.required("filename"), _size(args)
     alt_text, snippet_type = args.text("alt_txt"), args.text("snippet_type")
     if len(alt_text) > ALT_TEXT_MAX:
@@ -36,7 +36,7 @@ def get_upload_url(backend: Backend, args: Arguments) -> JSON:
 
 
 def complete_upload(backend: Backend, args: Arguments) -> JSON:
-    """files.completeUploadExternal: saves uploaded files, and shares them in one message per channel."""
+    """files.completeUploadExternal: save uploaded files, and share them in one message per channel."""
     titles, channels = _titles(args), _channels_to_share_in(backend, args)
     uploads = [_require_received(backend, file_id) for file_id in titles]
     content = _content(backend, args)
@@ -54,7 +54,7 @@ def complete_upload(backend: Backend, args: Arguments) -> JSON:
 
 
 def info(backend: Backend, args: Arguments) -> JSON:
-    """files.info: describes a file that the app can see."""
+    """files.info: describe a file that the app can see."""
     file = backend.workspace.file(args.required("file"))
     if not file_objects.can_app_see(backend.workspace, file):
         raise SlackError("file_not_found")

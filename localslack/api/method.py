@@ -15,10 +15,10 @@ Handler = Callable[[Backend, Arguments], JSON]
 
 @dataclass(frozen=True)
 class ApiMethod:
-    """A handler, and what a call needs.
+    """A method's handler, and what a call to it needs.
 
-    scopes: the call needs one of them. tier: the rate tier; 5 stands for chat.postMessage's special rate. reads_json:
-    whether the method accepts JSON bodies. caller: whose token it accepts, "bot" or "app".
+    scopes: the call needs one of them, unless there are none. tier: the rate tier; 5 stands for chat.postMessage's
+    special rate. reads_json: whether the method accepts JSON bodies. caller: whose token it accepts, "bot" or "app".
     """
 
     handler: Handler

@@ -11,12 +11,12 @@ from localslack.interactions import reactions
 
 
 def add(backend: Backend, args: Arguments) -> JSON:
-    """reactions.add: adds the app's reaction to a message."""
+    """reactions.add: add the app's reaction to a message."""
     return _change(backend, args, remove=False)
 
 
 def remove(backend: Backend, args: Arguments) -> JSON:
-    """reactions.remove: removes the app's reaction from a message."""
+    """reactions.remove: remove the app's reaction from a message."""
     return _change(backend, args, remove=True)
 
 

@@ -17,8 +17,8 @@ JSON = dict[str, Any]
 def respond(backend: Backend, key: str, body: JSON) -> None:
     """Post, replace, or delete a message through a response URL.
 
-    key: the last part of the URL. body: the JSON that the app sent. Raises SlackError if the URL is invalid or has
-    expired, or if the content is invalid.
+    key: the last part of the URL. body: the JSON that the app sent. Raises SlackError if the URL is invalid, expired,
+    or used up, if the message to delete is missing, or if the content is invalid.
     """
     response_url = backend.response_urls.require_usable(key)
     channel = backend.workspace.channel(response_url.channel)

@@ -11,7 +11,7 @@ from localslack.workspace import objects
 
 
 def user_info(backend: Backend, args: Arguments) -> JSON:
-    """users.info: describes a person, or the app's bot user."""
+    """users.info: describe a person, or the app's bot user."""
     user = args.required("user")
     if user == backend.workspace.app.bot_user_id:
         return {"user": objects.bot_user_object(backend.workspace)}
@@ -21,7 +21,7 @@ def user_info(backend: Backend, args: Arguments) -> JSON:
 
 
 def user_list(backend: Backend, args: Arguments) -> JSON:
-    """users.list: everyone in this workspace, including deleted accounts and the app's bot user."""
+    """users.list: return everyone in this workspace, including deleted accounts and the app's bot user."""
     users = [objects.user_object(backend.workspace, person) for person in backend.workspace.people.values()]
     page, cursor = args.page([*users, objects.bot_user_object(backend.workspace)], args.limit(default=1000))
     return {
@@ -32,7 +32,7 @@ def user_list(backend: Backend, args: Arguments) -> JSON:
 
 
 def usergroup_list(backend: Backend, args: Arguments) -> JSON:
-    """usergroups.list: the user groups of this workspace."""
+    """usergroups.list: return this workspace's user groups."""
     users, count = args.flag("include_users"), args.flag("include_count")
     groups = backend.workspace.groups.values()
     return {
@@ -43,7 +43,7 @@ def usergroup_list(backend: Backend, args: Arguments) -> JSON:
 
 
 def usergroup_users(backend: Backend, args: Arguments) -> JSON:
-    """usergroups.users.list: the IDs of a group's members."""
+    """usergroups.users.list: return the IDs of a group's members."""
     group = backend.workspace.groups.get(args.required("usergroup"))
     if group is None:
         raise SlackError("no_such_subteam")
@@ -51,7 +51,7 @@ def usergroup_users(backend: Backend, args: Arguments) -> JSON:
 
 
 def bot_info(backend: Backend, args: Arguments) -> JSON:
-    """bots.info: describes the app's bot."""
+    """bots.info: describe the app's bot."""
     if args.required("bot") != backend.workspace.app.bot_id:
         raise SlackError("bot_not_found")
     app = backend.workspace.app
@@ -69,7 +69,7 @@ def bot_info(backend: Backend, args: Arguments) -> JSON:
 
 
 def team_info(backend: Backend, args: Arguments) -> JSON:
-    """team.info: describes this workspace."""
+    """team.info: describe this workspace."""
     team = backend.workspace.team
     if args.text("team", team.id) != team.id:
         raise SlackError("team_not_found")

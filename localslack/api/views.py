@@ -13,7 +13,7 @@ USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
 def open_(backend: Backend, args: Arguments) -> JSON:
-    """views.open: opens a modal for the person who caused the trigger."""
+    """views.open: open a modal for the person whose action caused the trigger."""
     trigger, view = args.required("trigger_id"), _view(backend, args)
     user = backend.triggers.require_usable(trigger).user
     opened_view = backend.views.open(user, view)
@@ -22,7 +22,7 @@ def open_(backend: Backend, args: Arguments) -> JSON:
 
 
 def push(backend: Backend, args: Arguments) -> JSON:
-    """views.push: puts a modal on top of the one that the trigger comes from."""
+    """views.push: open a modal on top of the one that the trigger comes from."""
     trigger, view = args.required("trigger_id"), _view(backend, args)
     usable_trigger = backend.triggers.require_usable(trigger)
     if usable_trigger.view is None:
@@ -33,7 +33,7 @@ def push(backend: Backend, args: Arguments) -> JSON:
 
 
 def update(backend: Backend, args: Arguments) -> JSON:
-    """views.update: replaces a view, found by view_id or external_id, if its hash still matches."""
+    """views.update: replace the view with this view_id or external_id, unless a given hash doesn't match."""
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
         raise missing_field("view_id")
@@ -43,7 +43,7 @@ def update(backend: Backend, args: Arguments) -> JSON:
 
 
 def publish(backend: Backend, args: Arguments) -> JSON:
-    """views.publish: publishes one person's Home tab, if its hash still matches."""
+    """views.publish: publish one person's Home tab, unless a given hash doesn't match."""
     user, view = args.required("user_id"), _view(backend, args, "home")
     if not USER_ID.fullmatch(user):
         raise SlackError("invalid_arguments", messages=["invalid `user_id`"])

@@ -8,9 +8,9 @@ from localslack.workspace.records import Conversation
 
 
 def require_visible_channel(backend: Backend, name: str) -> Conversation:
-    """Return the conversation with this ID or name; raises channel_not_found if the app can't see it.
+    """Return the conversation with this ID or name. Raises channel_not_found if the app can't see it.
 
-    The app sees a private channel only if it's a member.
+    Unless it's a public channel, the app can see it only as a member.
     """
     channel = backend.workspace.channel(name)
     if channel.kind != "public_channel" and backend.workspace.app.bot_user_id not in channel.members:

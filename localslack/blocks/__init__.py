@@ -1,6 +1,7 @@
-"""Slack's rules for Block Kit: pure functions that return the problems of blocks or of a view.
+"""Slack's rules for Block Kit: pure functions that return the problems with blocks or a view.
 
-Every problem contains the broken rule and the JSON pointer in Slack's notation. An empty list means valid.
+Each problem states the broken rule and the JSON pointer, in Slack's notation. An empty list means that the blocks or
+view are valid.
 """
 
 from localslack.blocks.message_and_view_limits import (

@@ -41,7 +41,7 @@ CONFIRM = object_of(
 
 
 def option(text: Rule, **extra_fields: Rule) -> Rule:
-    """Return the rule for an option; extra_fields are optional fields."""
+    """Return the rule for an option; extra_fields are the rules for more optional fields."""
     return object_of({"text": text, "value": string(150)}, {"description": plain_text(75), **extra_fields})
 
 

@@ -13,7 +13,7 @@ _NON_INTERACTIVE = {"image", "plain_text", "mrkdwn"}
 
 
 def with_default_ids(blocks: list[JSON]) -> list[JSON]:
-    """Return a copy of valid blocks in which every block has a block_id, and every element an action_id."""
+    """Return a copy of valid blocks, with a block_id in every block and an action_id in every interactive element."""
     copied_blocks = copy.deepcopy(blocks)
     for block in copied_blocks:
         block.setdefault("block_id", secrets.token_urlsafe(4))

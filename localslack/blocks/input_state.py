@@ -1,7 +1,7 @@
 """Answers to inputs: converts plain answers to the state that Slack sends, and checks what Slack's client checks.
 
-A plain answer is a text, an option's value or a list of them, an ID, or a date. For a menu with external options, it's
-the complete option. Pure functions on blocks.
+A plain answer is a text, a date, or a time; an option's value or an ID; or a list of those. For a menu with external
+options, it's the complete option. Pure functions on blocks.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def element_state(element: JSON, answer: Any) -> JSON:
 
 
 def client_errors(blocks: Sequence[JSON], values: Mapping[str, Mapping[str, JSON]]) -> dict[str, str]:
-    """Return the errors that Slack's client shows before it sends a form: {block_id: error message}."""
+    """Return the errors that Slack's client shows instead of sending a form: {block_id: error message}."""
     errors = {}
     for block, element in input_elements(blocks):
         state = values.get(block["block_id"], {}).get(element["action_id"], {})
@@ -106,7 +106,7 @@ def answer_of(state: JSON) -> Any:
 
 
 def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """Return the (block, element) pair of the input with this block ID, action ID, or label; raises LookupError."""
+    """Return the (block, element) pair of the input with this block ID, action ID, or label. Raises LookupError."""
     matchers: list[Callable[[JSON, JSON], bool]] = [
         lambda block, _: block["block_id"] == key,
         lambda _, element: element["action_id"] == key,
@@ -123,7 +123,7 @@ def find_input(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
 
 
 def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
-    """Return the (block, element) pair with this action ID, text, or placeholder; raises LookupError."""
+    """Return the (block, element) pair with this action ID, text, or placeholder. Raises LookupError."""
     for block, element in interactive_elements(blocks):
         if key in (element["action_id"], text_of(element.get("text")), text_of(element.get("placeholder"))):
             return block, element
@@ -134,7 +134,7 @@ def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
 
 
 def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
-    """Return the option with this text or value; raises LookupError."""
+    """Return the option with this text or value. Raises LookupError."""
     for option in offered:
         if text_or_value in (option.get("value"), text_of(option["text"])):
             return option
@@ -142,7 +142,10 @@ def find_option(offered: Sequence[JSON], text_or_value: str) -> JSON:
 
 
 def normalize_answer(element: JSON, answer: Any) -> Any:
-    """Return the plain answer for a person's entry: options' texts become their values."""
+    """Return a person's entry as a plain answer, replacing option texts with their values.
+
+    For a menu with external options, return it unchanged. Raises LookupError if there's no such option.
+    """
     kind = element["type"]
     if kind in EXTERNAL_SELECT_TYPES:
         return answer

@@ -1,4 +1,4 @@
-"""Layout blocks, and whether messages, modals, and Home tabs can contain them.
+"""Layout blocks, and which of them messages, modals, and Home tabs can contain.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks. Blocks that are newer than slack_sdk.models, such as
 data_table, are checked only loosely.

@@ -35,9 +35,9 @@ def assume_picture_exists(_: dict[str, Any]) -> bool:
 def message_problems(
     blocks: Any, pointer: str = "/blocks", has_picture: PictureCheck = assume_picture_exists
 ) -> list[str]:
-    """Return the problems of a message's blocks.
+    """Return the problems with a message's blocks.
 
-    pointer: the JSON pointer of the blocks. has_picture: returns whether a slack_file can be shown.
+    pointer: the JSON pointer to the blocks. has_picture: returns whether a slack_file can be shown.
     """
     if problems := list(MESSAGE_BLOCKS(blocks, pointer)):
         return problems
@@ -45,19 +45,19 @@ def message_problems(
 
 
 def view_problems(view: Any, has_picture: PictureCheck = assume_picture_exists, kind: str = "modal") -> list[str]:
-    """Return the problems of a view; kind is "modal" or "home"."""
+    """Return the problems with a view; kind is "modal" or "home"."""
     if problems := list(_VIEW_RULES[kind](view, "/view")):
         return problems
     return [*_view_level_problems(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
 
 
 def length_of(blocks: list[dict[str, Any]]) -> int:
-    """Return the length of a message's blocks as Slack counts it: the characters of their JSON, without spaces."""
+    """Return the length of a message's blocks as Slack counts it: the number of characters in their compact JSON."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
 
 
 def table_problems(blocks: list[dict[str, Any]], pointer: str) -> Iterator[str]:
-    """Yield the problems of all tables in a message: it can have one, with up to 10,000 characters."""
+    """Yield the problems with a message's tables; it can have only one, with up to 10,000 characters."""
     tables = [block for block in blocks if block["type"] in TABLES]
     if len(tables) > 1:
         yield problem(ONLY_ONE_TABLE, pointer)

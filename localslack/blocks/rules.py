@@ -1,4 +1,4 @@
-"""The building blocks of the rules: a rule checks a value and yields its problems."""
+"""Building blocks for rules. A rule checks a value, and yields the problems with it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def boolean(value: Any, pointer: str) -> Iterator[str]:
 
 
 def string(max_length: int, min_length: int = 1) -> Rule:
-    """Return the rule for a string with a length in a range."""
+    """Return the rule for a string whose length is in a range."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, str):
@@ -53,7 +53,7 @@ def integer(minimum: int, maximum: int) -> Rule:
 
 
 def choice(*allowed: str) -> Rule:
-    """Return the rule for a string that's one of these."""
+    """Return the rule for a string that's one of those allowed."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if value not in allowed:
@@ -63,7 +63,7 @@ def choice(*allowed: str) -> Rule:
 
 
 def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
-    """Return the rule for a list with a length in a range and one rule for all items."""
+    """Return the rule for a list whose length is in a range and whose items all satisfy one rule."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         if not isinstance(value, list):
@@ -80,9 +80,9 @@ def array(item: Rule, *, max_items: int, min_items: int = 1) -> Rule:
 
 
 def object_of(required: Fields, optional: Fields | None = None, *cross_field_rules: Rule) -> Rule:
-    """Return the rule for an object with these fields and no others.
+    """Return the rule for an object with these fields and, except for its type, no others.
 
-    cross_field_rules: rules about several fields; they get the complete object.
+    cross_field_rules: rules that involve several fields; each one gets the complete object.
     """
     fields: dict[str, Rule] = {"type": anything, **required, **(optional or {})}
 
@@ -105,9 +105,9 @@ def object_of(required: Fields, optional: Fields | None = None, *cross_field_rul
 
 
 def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rule:
-    """Return the rule for an object whose type selects the rule.
+    """Return the rule for an object whose type selects which of these rules applies.
 
-    known_types: types that exist but aren't allowed here; their problem says so.
+    known_types: types that exist but aren't allowed here; the problem with such an object says so.
     """
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
@@ -127,7 +127,7 @@ def by_type(rules: Mapping[str, Rule], known_types: Collection[str] = ()) -> Rul
 
 
 def either(first: str, second: str, *, allow_both: bool = False) -> Rule:
-    """Return the rule for at least one of two fields; both only with allow_both."""
+    """Return the rule that an object has at least one of two fields; it can have both only with allow_both."""
 
     def rule(value: Any, pointer: str) -> Iterator[str]:
         has_first, has_second = value.get(first) is not None, value.get(second) is not None

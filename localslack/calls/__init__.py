@@ -1,1 +1,1 @@
-"""Handling of all Web API calls: rate limits, injected faults, and the call log."""
+"""Handling that all Web API calls share: rate limits, injected faults, and the call log."""

@@ -23,7 +23,7 @@ class CallLog:
         return call
 
     def calls_to(self, method: str | None) -> list[dict[str, Any]]:
-        """Return the calls of one method, or all calls for None."""
+        """Return the calls to one method, or all calls if `method` is None."""
         return [call for call in self._calls if method in (None, call["method"])]
 
     def clear(self) -> None:

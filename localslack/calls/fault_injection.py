@@ -1,4 +1,4 @@
-"""Faults that a test injects into calls: for each method, a number of times, before or after the effect."""
+"""Faults that a test injects into calls to a method: how many times, and before or after the effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANY_METHOD = "*"
 
 @dataclass
 class InjectedFault:
-    """A fault for calls of a method. times: how many calls it affects; None means until `heal` is called."""
+    """A fault for calls to a method. times: how many calls it affects, or None for all until `heal` is called."""
 
     method: str
     kind: str
@@ -28,19 +28,19 @@ class InjectedFault:
 
 
 class FaultInjector:
-    """The faults that haven't affected a call yet."""
+    """The injected faults that can still affect calls."""
 
     def __init__(self) -> None:
         self._faults: list[InjectedFault] = []
 
     def inject(self, fault: InjectedFault) -> None:
-        """Add a fault; raises ValueError for an unknown kind."""
+        """Add a fault. Raises ValueError for an unknown kind."""
         if fault.kind not in FAULT_KINDS:
             raise ValueError(f"unknown fault {fault.kind!r}; use one of: {', '.join(FAULT_KINDS)}")
         self._faults.append(fault)
 
     def take_faults(self, method: str) -> list[InjectedFault]:
-        """Remove and return the faults for one call: all slow ones, and the first of the others."""
+        """Return the faults for one call: all slow ones, and the first of the others. Remove those that are used up."""
         slow = [fault for fault in self._matching(method) if fault.kind == SLOW]
         other = [fault for fault in self._matching(method) if fault.kind != SLOW][:1]
         for fault in slow + other:

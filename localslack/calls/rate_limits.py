@@ -15,9 +15,9 @@ SPECIAL_TIER = 5
 
 
 class RateLimiter:
-    """Counts calls in a sliding window for each method and, like Slack, for each channel.
+    """Counts each method's calls in a sliding window; like Slack, counts chat.postMessage for each channel.
 
-    speed: how much faster than real time the window moves, so that tests don't wait for minutes.
+    speed: how many times faster than real time the window moves, so that tests don't wait for minutes.
     """
 
     def __init__(self, now: Callable[[], float], *, enforced: bool, speed: float) -> None:
@@ -27,7 +27,7 @@ class RateLimiter:
         self._call_times: dict[tuple[str, str], deque[float]] = {}
 
     def count(self, method: str, tier: int, channel: str) -> None:
-        """Count a call; raises ratelimited (HTTP 429 with Retry-After) if it exceeds the limit."""
+        """Count a call. Raises ratelimited (HTTP 429 with Retry-After) if it exceeds the limit."""
         if not self._enforced:
             return
         max_calls, seconds = (1, 1.0) if tier == SPECIAL_TIER else (CALLS_PER_MINUTE[tier], 60.0)

@@ -1,4 +1,4 @@
-"""A client for a workspace, from any process: its people, and its test controls."""
+"""A client for a workspace, usable from any process: its people, and its test controls."""
 
 from localslack.client.member import WorkspaceMember
 from localslack.client.remote import Remote, connect

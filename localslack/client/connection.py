@@ -16,7 +16,7 @@ LONG_POLL_SECONDS = 10.0
 
 
 class WorkspaceConnection:
-    """The JSON endpoints of a running workspace."""
+    """A client for the JSON endpoints of a running workspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/") + "/"
@@ -31,9 +31,9 @@ class WorkspaceConnection:
         self._http.close()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
-        """Call the predicate after every change, and return its first true value.
+        """Call the predicate now and after every change, and return its first true value.
 
-        Calls of the Web API count as changes. Raises TimeoutError after `timeout` seconds.
+        Web API calls count as changes. Raises TimeoutError after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         seq = self._current_seq()
@@ -45,19 +45,19 @@ class WorkspaceConnection:
         return value
 
     def control(self, name: str, /, **body: Any) -> JSON:
-        """Use a control, and return its answer; raises RefusedError."""
+        """Use a test control, and return its answer. Raises RefusedError."""
         return _checked_body(self._http.post(f"_control/{name}", json=body))
 
     def query(self, name: str, /, **query: Any) -> JSON:
-        """Return what someone sees; raises RefusedError."""
+        """Return the answer to a query, such as what someone sees. Raises RefusedError."""
         return _checked_body(self._http.get(f"_ui/{name}", params=query))
 
     def act(self, name: str, /, **body: Any) -> JSON:
-        """Do something as someone, and return the result; raises RefusedError."""
+        """Perform an action as someone, and return the result. Raises RefusedError."""
         return _checked_body(self._http.post(f"_ui/{name}", json=body))
 
     def fetch(self, name: str, /, **query: Any) -> bytes:
-        """Return the bytes of something that isn't JSON; raises RefusedError."""
+        """Return the bytes from an endpoint that doesn't return JSON. Raises RefusedError."""
         response = self._http.get(f"_ui/{name}", params=query)
         if not response.is_success:
             _checked_body(response)

@@ -46,25 +46,25 @@ class WorkspaceMember:
         return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
     def clicks(self, surface: JSON, element_name: str, *, block: str | None = None) -> ActionResult:
-        """Click a button in a message, a modal, or a Home tab, and confirm if it asks.
+        """Click a button in a message, a modal, or a Home tab, and confirm if asked.
 
-        element_name: the button's text or action ID. block: the ID of its block, if several have such a button.
+        element_name: the button's text or action ID. block: the ID of its block, if several blocks have such a button.
         """
         return self._click(surface, element_name, None, block)
 
     def chooses(self, surface: JSON, element_name: str, answer: Any, *, block: str | None = None) -> ActionResult:
         """Choose an option, ID, or date in an element.
 
-        element_name: its action ID or placeholder. answer: for a menu with external options, an option from `looks_up`,
-        or a text or value to look up. block: as in `clicks`.
+        element_name: its action ID or placeholder. answer: the choice; for a menu with external options, an option from
+        `looks_up`, or a text or value to look up. block: as in `clicks`.
         """
         return self._click(surface, element_name, answer, block)
 
     def looks_up(self, surface: JSON, element_name: str, typed: str, *, block: str | None = None) -> list[JSON]:
-        """Type in a menu with external options, and return the app's options.
+        """Type into a menu with external options, and return the app's options.
 
-        element_name and block: as in `clicks`. Raises RefusedError if the app doesn't answer, or if Slack wouldn't
-        show the options.
+        element_name and block: as in `clicks`. Raises RefusedError if the app doesn't answer, or if Slack wouldn't show
+        the options.
         """
         containing_block, menu = self._find_element(surface, element_name, block)
         return self._load_options(surface, containing_block, menu, typed)
@@ -75,13 +75,13 @@ class WorkspaceMember:
         return _action_result(self.slack.act("shortcut", user=self.name, name=shortcut, **address))
 
     def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
-        """Add a reaction by its emoji's name, or remove it; returns the message."""
+        """Add or remove a reaction by its emoji's name, and return the message."""
         return dict(
             self.slack.act("react", user=self.name, **surface_address(message), name=emoji, remove=remove)["message"]
         )
 
     def edits(self, message: JSON, text: str) -> JSON:
-        """Change the text of one of this person's messages; returns the message."""
+        """Change the text of one of this person's messages, and return the message."""
         return dict(self.slack.act("edit", user=self.name, **surface_address(message), text=text)["message"])
 
     def deletes(self, message: JSON) -> None:
@@ -89,14 +89,14 @@ class WorkspaceMember:
         self.slack.act("delete", user=self.name, **surface_address(message))
 
     def opens_home(self) -> JSON | None:
-        """Open the app's Home tab, which sends app_home_opened; returns the view published so far, or None."""
+        """Open the app's Home tab, which sends app_home_opened, and return the view published so far, or None."""
         return _view_of(self.slack.act("open_home", user=self.name))
 
     def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
         """Submit the top modal, and return its errors by block ID, or None if it was accepted.
 
-        values: the answers, by block ID, action ID, or label. Inputs that are left out keep their values. The key "*"
-        is Slack's "trouble connecting".
+        values: the answers, by block ID, action ID, or label. Inputs that are left out keep their values. In the
+        errors, the key "*" stands for Slack's "trouble connecting" message.
         """
         view = self._top_modal()
         result = self.slack.act(
@@ -112,11 +112,11 @@ class WorkspaceMember:
     # -- queries --------------------------------------------------------------------------------------------
 
     def sees(self, channel: str) -> list[JSON]:
-        """Return the messages of a conversation that this person sees, oldest first."""
+        """Return the messages that this person sees in a conversation, oldest first."""
         return list(self.slack.query("messages", user=self.name, channel=channel)["messages"])
 
     def thread(self, message: JSON) -> list[JSON]:
-        """Return the parent message of a thread and its replies."""
+        """Return a thread's parent message and its replies."""
         ts = message.get("thread_ts") or message["ts"]
         query = {"user": self.name, "channel": message["channel"], "ts": ts}
         return list(self.slack.query("thread", **query)["messages"])
@@ -128,7 +128,7 @@ class WorkspaceMember:
     def downloads(self, file: JSON | str) -> bytes:
         """Return the bytes of a file, given as an object or an ID.
 
-        Raises RefusedError unless this person sees the file somewhere.
+        Raises RefusedError unless this person owns the file or sees it somewhere.
         """
         file_id = file if isinstance(file, str) else file["id"]
         return self.slack.fetch("file", user=self.name, id=file_id)
@@ -151,7 +151,7 @@ class WorkspaceMember:
         return _view_of(self.slack.query("home", user=self.name))
 
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Wait for a message that matches the predicate, and return the newest one; raises TimeoutError."""
+        """Wait for a message that matches the predicate, and return the newest match. Raises TimeoutError."""
 
         def newest_match() -> JSON | None:
             messages = self.sees(channel)
@@ -160,7 +160,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(newest_match, timeout))
 
     def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Wait until the top modal matches the predicate, and return it; raises TimeoutError."""
+        """Wait until the top modal matches the predicate, and return it. Raises TimeoutError."""
 
         def matching_modal() -> JSON | None:
             view = self.modal()
@@ -169,7 +169,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_modal, timeout))
 
     def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Wait until the view on the Home tab matches the predicate, and return it; raises TimeoutError."""
+        """Wait until the view on the Home tab matches the predicate, and return it. Raises TimeoutError."""
 
         def matching_home() -> JSON | None:
             view = self.home()
@@ -178,7 +178,7 @@ class WorkspaceMember:
         return _require_found(self.slack.wait_for(matching_home, timeout))
 
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
-        """Wait for a direct message that matches the predicate, and return the newest; raises TimeoutError."""
+        """Wait for a direct message that matches the predicate, and return the newest match. Raises TimeoutError."""
         channel = self.slack.query("direct", user=self.name)["channel"]
         return self.waits_for(channel, predicate, timeout)
 
@@ -205,7 +205,7 @@ class WorkspaceMember:
         return input_state.find_element(blocks, element_name)
 
     def _normalize_answer(self, surface: JSON, block: JSON, element: JSON, answer: Any) -> Any:
-        """Return a plain answer as in `input_state`; look up options that only the app knows."""
+        """Return a plain answer, as in `input_state`, looking up options that only the app knows."""
         if element["type"] not in input_state.EXTERNAL_SELECT_TYPES or not answer:
             return input_state.normalize_answer(element, answer)
         options = [

@@ -1,4 +1,4 @@
-"""A running workspace by its address: its test controls and its people."""
+"""Access to a running workspace by its address: its test controls and its people."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Remote(WorkspaceConnection):
         return WorkspaceMember(self, name)
 
     def wait_until_connected(self, connections: int = 1, timeout: float = 10.0) -> None:
-        """Wait until the app has this many Socket Mode connections; raises TimeoutError."""
+        """Wait until the app has at least this many Socket Mode connections. Raises TimeoutError."""
         self.wait_for(lambda: self.status()["connections"] >= connections, timeout)
 
     # -- controls -------------------------------------------------------------------------------------------
@@ -49,46 +49,46 @@ class Remote(WorkspaceConnection):
         return self.control("status")
 
     def problems(self) -> list[str]:
-        """Return the problems in words; Slack would only show vague errors."""
+        """Return explanations of problems for which Slack would only show vague errors."""
         return list(self.status()["problems"])
 
     def calls(self, method: str | None = None) -> list[JSON]:
-        """Return the received Web API calls: method, args, at, ok, error.
+        """Return the received Web API calls, each with method, args, at, ok, and error.
 
-        Posts to response URLs are included as calls of response_url.
+        Posts to response URLs are included as calls to response_url, and file uploads as calls to upload.
         """
         return list(self.control("calls", method=method)["calls"])
 
     def forget_calls(self) -> None:
-        """Clear the log of calls."""
+        """Clear the call log."""
         self.control("calls", clear=True)
 
     def rate_limit(self, method: str, times: int | None = 1, retry_after: int = 1) -> None:
-        """Answer the next calls with HTTP 429 and Retry-After."""
+        """Answer the next calls to a method with HTTP 429 and Retry-After."""
         self.control("faults", method=method, kind="ratelimited", times=times, seconds=retry_after)
 
     def reset_before(self, method: str, times: int | None = 1) -> None:
-        """Break the connection of the next calls before they take effect."""
+        """Break the connections of the next calls to a method before the calls take effect."""
         self.control("faults", method=method, kind="reset_before", times=times)
 
     def reset_after(self, method: str, times: int | None = 1) -> None:
-        """Break the connection of the next calls after they take effect, so that the answer is lost."""
+        """Break the connections of the next calls to a method after they take effect, so that the answers are lost."""
         self.control("faults", method=method, kind="reset_after", times=times)
 
     def slow(self, method: str, seconds: float, times: int | None = None) -> None:
-        """Delay answers; "*" means every method."""
+        """Delay the answers to a method's calls by `seconds`; "*" means every method."""
         self.control("faults", method=method, kind="slow", times=times, seconds=seconds)
 
     def server_error(self, method: str, times: int | None = 1) -> None:
-        """Answer the next calls with HTTP 500."""
+        """Answer the next calls to a method with HTTP 500."""
         self.control("faults", method=method, kind="server_error", times=times)
 
     def fail(self, method: str, error: str, times: int | None = 1) -> None:
-        """Answer the next calls with this Slack error."""
+        """Answer the next calls to a method with this Slack error."""
         self.control("faults", method=method, kind="error", times=times, error=error)
 
     def remove_method(self, method: str) -> None:
-        """Answer unknown_method until `heal` is called."""
+        """Answer calls to a method with unknown_method until `heal` is called."""
         self.control("faults", method=method, kind="unknown", times=None)
 
     def heal(self) -> None:
@@ -96,45 +96,46 @@ class Remote(WorkspaceConnection):
         self.control("heal")
 
     def advance(self, seconds: float) -> None:
-        """Move the workspace's clock forward; trigger IDs, response URLs, and acknowledgments use it to expire."""
+        """Move the workspace's clock forward. Trigger IDs, response URLs, and acknowledgments expire by this clock."""
         self.control("advance", seconds=seconds)
 
     def disconnect_sockets(self, how: str = "graceful", reason: str = "refresh_requested") -> int:
-        """End the Socket Mode connections, and return how many there were.
+        """End or silence the Socket Mode connections, and return how many there were.
 
-        how: "graceful" sends a disconnect message with the reason, "close" a close frame, "abrupt" a TCP reset; with
-        "silent", they stay open, but nothing is read from them.
+        how: "graceful" sends a disconnect message with the reason, "close" sends a close frame, "abrupt" sends a TCP
+        reset, and "silent" keeps the connections open but stops reading from them.
         """
         return int(self.control("disconnect", how=how, reason=reason)["disconnected"])
 
     def deliver_to(self, url: str | None) -> None:
-        """Deliver to this URL over signed HTTP, or over Socket Mode for None."""
+        """Deliver to this URL over signed HTTP or, if it's None, over Socket Mode."""
         self.control("deliver", url=url)
 
     def reset(self) -> None:
-        """Reset everything to the seed, except tokens, connections, and injected faults."""
+        """Reset everything to the seed, except connections, tokens, the clock, and injected faults."""
         self.control("reset")
 
     def keep(self) -> None:
-        """Save the people, channels, and messages for `put_back`."""
+        """Save people, channels, groups, files, and messages for `put_back`."""
         self.control("keep")
 
     def put_back(self) -> None:
-        """Restore the people, channels, and messages that `keep` saved, and reset everything else, as `reset` does."""
+        """Restore people, channels, groups, files, and messages from `keep`; reset the rest, as `reset` does."""
         self.control("put_back")
 
     def change_person(self, name: str, **changes: Any) -> JSON:
-        """Change an account's fields; returns the user object.
+        """Change an account's fields, and return the user object.
 
-        For example, make someone a guest (is_restricted), a bot (is_bot), deleted, or a stranger (team_id).
+        For example, turn the account into a guest (is_restricted), a bot (is_bot), a deleted account (deleted), or a
+        stranger (team_id).
         """
         return dict(self.control("person", who=name, changes=changes)["user"])
 
     def let_live_in(self, name: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
-        """Make someone belong to another workspace of an Enterprise Grid, or to the Grid itself.
+        """Make someone belong to another workspace in an Enterprise Grid, or to the Grid itself.
 
-        enterprise: the Grid's ID and name. teams: the workspaces that they are a member of; by default that one and
-        this one.
+        enterprise: the Grid's ID and name. teams: the workspaces that they're a member of; by default, the other one
+        and this one.
         """
         user = {
             "id": self.person(name).id,
@@ -152,7 +153,7 @@ class Remote(WorkspaceConnection):
         return self.person(person.name)
 
     def add_channel(self, channel_id: str, name: str, **fields: Any) -> JSON:
-        """Add a channel; fields as in ChannelSeed."""
+        """Add a channel, and return it; fields are more fields of ChannelSeed."""
         return dict(self.control("channel", id=channel_id, name=name, **fields)["channel"])
 
     def set_members(self, channel: str, members: Sequence[str]) -> None:
@@ -181,5 +182,5 @@ class Remote(WorkspaceConnection):
 
 
 def connect(url: str) -> Remote:
-    """Connect to a running workspace by its address; raises httpx2.ConnectError."""
+    """Connect to a running workspace by its address. Raises httpx2.ConnectError."""
     return Remote(url)

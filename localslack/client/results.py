@@ -9,7 +9,7 @@ JSON = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The workspace rejected an action or a control: unknown channel, not a member, no such button."""
+    """The workspace rejected an action or a control: for example, unknown channel, not a member, or no such button."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ def _current_answer(state: JSON) -> Any:
 
 
 def surface_address(surface: JSON) -> JSON:
-    """Return the fields that identify the view or message of an action."""
+    """Return the fields that identify this view or message in an action."""
     if "callback_id" in surface:
         return {"view_id": surface["id"]}
     return {"channel": surface["channel"], "ts": surface["ts"]}

@@ -1,1 +1,1 @@
-"""Used by every other package: errors, the clock, the change feed, and the state file."""
+"""The code that the other packages share: errors, the clock, the change feed, and the state file."""

@@ -12,7 +12,7 @@ MAX_ENTRIES = 2000
 class ChangeFeed:
     """The latest changes. An entry says where something changed, but not the new value.
 
-    Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API), problem,
+    Kinds: message, view (modals), home, people, channel, connection (from the app), call (to the Web API), problem,
     reset.
     """
 
@@ -29,7 +29,7 @@ class ChangeFeed:
         self._wake()
 
     def since(self, after: int) -> dict[str, Any]:
-        """Return the entries after a number; `reset` is true if some of them were dropped."""
+        """Return the entries after a number; `reset` is true if some were dropped or the number is too high."""
         has_gap = after > self.seq or (bool(self._entries) and after < self._entries[0]["seq"] - 1)
         entries = [entry for entry in self._entries if entry["seq"] > after]
         return {"seq": self.seq, "changes": entries, "reset": has_gap}

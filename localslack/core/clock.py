@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class WorkspaceClock:
-    """The wall clock plus an offset. It belongs to the event loop."""
+    """The wall clock plus an offset, for use in a single event loop."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -30,13 +30,13 @@ class WorkspaceClock:
         return self.now()
 
     async def sleep(self, seconds: float) -> None:
-        """Return after `seconds` on this clock."""
+        """Wait for `seconds` on this clock."""
         deadline = self.now() + seconds
         while (remaining := deadline - self.now()) > 0:
             await self._sleep_or_wake(remaining)
 
     async def wait_for(self, awaitable: Awaitable[T], seconds: float) -> T:
-        """Await something for at most `seconds` on this clock; raises TimeoutError and cancels it after that."""
+        """Await something for up to `seconds` on this clock; after that, cancel it. Raises TimeoutError."""
         task = asyncio.ensure_future(awaitable)
         timer = asyncio.ensure_future(self.sleep(seconds))
         try:

@@ -9,8 +9,8 @@ from typing import Any
 class SlackError(Exception):
     """An error response from Slack.
 
-    code: Slack's error code. messages: explanations, for response_metadata.messages. status and headers: the HTTP
-    response's. extra: more fields for the answer.
+    code: Slack's error code. messages: explanations, for response_metadata.messages. status and headers: those of the
+    HTTP response. extra: more fields for the answer.
     """
 
     def __init__(
@@ -39,5 +39,5 @@ class SlackError(Exception):
 
 
 def missing_field(field: str) -> SlackError:
-    """Return the error for a required argument that's missing."""
+    """Return the error for a missing required argument."""
     return SlackError("invalid_arguments", messages=[f"missing required field: {field}"])

@@ -45,7 +45,7 @@ class StateFile:
                 self._db.executemany("DELETE FROM documents WHERE kind = ?", [(kind,) for kind in kinds])
 
     def close(self) -> None:
-        """Close the file. If it isn't closed, no data is lost."""
+        """Close the file. No data is lost if this isn't called."""
         if self._db is not None:
             self._db.close()
 

@@ -36,7 +36,7 @@ class HttpTransport:
         self._client_rotation = itertools.cycle(self._clients)
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
-        """Post a payload and wait three seconds for a 2xx response, whose body is the answer."""
+        """Post a payload and wait up to three seconds for a 2xx response, whose body is the answer."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         try:

@@ -13,7 +13,7 @@ SERVICE_ERROR = "http_service_error"
 
 @dataclass(frozen=True, kw_only=True)
 class PayloadResult:
-    """Whether and how fast the app acknowledged a payload, and its answer, or the error."""
+    """Whether and how fast the app acknowledged a payload, and its answer or the error."""
 
     acked: bool
     seconds: float
@@ -21,7 +21,7 @@ class PayloadResult:
     error: str | None = None
 
     def acknowledgement(self) -> dict[str, Any]:
-        """Return what the person who acted sees, as JSON."""
+        """Return the part of the result that the acting person sees: acked, seconds, and error."""
         return {"acked": self.acked, "seconds": self.seconds, "error": self.error}
 
 

@@ -25,7 +25,7 @@ class PayloadRouter:
         self._events: set[asyncio.Task[None]] = set()
 
     async def set_request_url(self, url: str | None) -> None:
-        """Deliver to this URL, or over Socket Mode for None."""
+        """Deliver to this URL or, if it's None, over Socket Mode."""
         previous, self._http = self._http, None
         if previous is not None:
             await previous.close()
@@ -34,15 +34,15 @@ class PayloadRouter:
 
     @property
     def request_url(self) -> str | None:
-        """The URL that payloads are posted to, or None with Socket Mode."""
+        """The URL that payloads are posted to, or None if they're delivered over Socket Mode."""
         return self._http.url if self._http else None
 
     async def send_command(self, payload: dict[str, Any]) -> PayloadResult:
-        """Deliver a slash command, once."""
+        """Deliver a slash command. It's never redelivered."""
         return await self._transport().send("slash_commands", payload, accepts_response_payload=True)
 
     async def send_interaction(self, payload: dict[str, Any]) -> PayloadResult:
-        """Deliver an interaction with a block, modal, or shortcut, once."""
+        """Deliver an interaction with a block, modal, or shortcut. It's never redelivered."""
         accepts_response = payload["type"] in ("view_submission", "block_suggestion")
         return await self._transport().send("interactive", payload, accepts_response_payload=accepts_response)
 
@@ -58,7 +58,7 @@ class PayloadRouter:
             task.cancel()
 
     async def close(self) -> None:
-        """Stop redelivering and close the connections to the request URL."""
+        """Stop delivering events, and close the connections to the request URL."""
         self.cancel_events()
         await self.set_request_url(None)
 

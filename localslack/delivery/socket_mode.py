@@ -31,7 +31,7 @@ class WebSocketConnection(Protocol):
 
 
 class SocketModeTransport:
-    """The app's open connections."""
+    """Delivers payloads over the app's open Socket Mode connections."""
 
     def __init__(self, clock: WorkspaceClock, app_id: str) -> None:
         self._clock = clock
@@ -62,7 +62,7 @@ class SocketModeTransport:
         return is_valid
 
     async def add_connection(self, connection: WebSocketConnection) -> bool:
-        """Add and greet a connection; closes it and returns False if there are already ten."""
+        """Add and greet a connection, and return True; if there are already ten, close it, and return False."""
         if len(self._connections) >= MAX_CONNECTIONS:
             await connection.send_text(_disconnect_message("too_many_websockets"))
             await connection.close()
@@ -79,7 +79,7 @@ class SocketModeTransport:
             self._connections.remove(connection)
 
     def handle_frame(self, text: str) -> None:
-        """Handle the acknowledgment of an envelope; ignores all other frames."""
+        """Handle the acknowledgment of an envelope; ignore all other frames."""
         with contextlib.suppress(ValueError, AttributeError):
             frame = json.loads(text)
             waiter = self._unacknowledged.get(frame.get("envelope_id", ""))
@@ -87,7 +87,7 @@ class SocketModeTransport:
                 waiter.set_result(frame.get("payload") or {})
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> PayloadResult:
-        """Deliver a payload to one connection, and wait three seconds for its acknowledgment."""
+        """Deliver a payload to one connection, and wait up to three seconds for its acknowledgment."""
         connection = self._next_connection()
         if connection is None:
             return PayloadResult(acked=False, seconds=0.0, error=DISPATCH_FAILED)
@@ -108,7 +108,7 @@ class SocketModeTransport:
         return PayloadResult(acked=True, seconds=asyncio.get_running_loop().time() - started_at, answer=answer)
 
     async def request_reconnect(self, reason: str) -> int:
-        """Ask the app to reconnect, and close the old connections later; returns their number."""
+        """Ask the app to reconnect, close the old connections later, and return how many there were."""
         connections = self.connections
         for connection in connections:
             self._retiring.add(connection)
@@ -120,7 +120,7 @@ class SocketModeTransport:
         return len(connections)
 
     async def close_all(self) -> int:
-        """Close every connection with a close frame; returns their number."""
+        """Close every connection with a close frame, and return how many there were."""
         connections = self.connections
         for connection in connections:
             with contextlib.suppress(Exception):

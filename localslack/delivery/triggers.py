@@ -17,7 +17,7 @@ MAX_KEPT = 5000
 
 @dataclass
 class Trigger:
-    """A permission for the app to open a modal for one person, once."""
+    """Permission for the app to open a modal for one person, once."""
 
     user: str
     expires: float
@@ -26,14 +26,14 @@ class Trigger:
 
 
 class TriggerIds:
-    """Trigger ids: valid for three seconds, for one use."""
+    """Trigger IDs, each valid for three seconds and for one use."""
 
     def __init__(self, clock: WorkspaceClock) -> None:
         self._clock = clock
         self._triggers: dict[str, Trigger] = {}
 
     def issue(self, user: str, view: str | None = None) -> str:
-        """Return a new trigger ID for a person. view: the ID of its modal, or None."""
+        """Return a new trigger ID for a person. view: the ID of the modal that it comes from, or None."""
         now = self._clock.now()
         key = f"{int(now * 1000)}.{secrets.randbelow(10**12):012d}.{secrets.token_hex(16)}"
         self._triggers[key] = Trigger(user=user, expires=now + TRIGGER_SECONDS, view=view)
@@ -55,7 +55,7 @@ class TriggerIds:
         return trigger
 
     def exchange(self, key: str) -> Trigger:
-        """Use up a trigger, and return it; raises the errors of `require_usable`."""
+        """Use up a trigger, and return it. Raises the same errors as `require_usable`."""
         trigger = self.require_usable(key)
         trigger.used = True
         return trigger
@@ -73,7 +73,7 @@ class ResponseUrl:
 
 
 class ResponseUrls:
-    """Response URLs: valid for thirty minutes, for five uses."""
+    """Response URLs, each valid for thirty minutes and for five uses."""
 
     def __init__(self, clock: WorkspaceClock, team_id: str) -> None:
         self._clock = clock
@@ -81,7 +81,7 @@ class ResponseUrls:
         self._response_urls: dict[str, ResponseUrl] = {}
 
     def issue(self, kind: str, user: str, channel: str, source_ts: str | None = None) -> str:
-        """Return the path of a new response URL; kind is "commands" or "actions"."""
+        """Return the path of a new response URL; kind is "commands", "actions", or "app"."""
         key = f"{secrets.randbelow(10**13):013d}/{secrets.token_urlsafe(18)}"
         self._response_urls[key] = ResponseUrl(user, channel, self._clock.now() + RESPONSE_URL_SECONDS, source_ts)
         _forget_oldest(self._response_urls)

@@ -1,4 +1,4 @@
-"""Checks of what a person can access."""
+"""Checks on what a person can access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localslack.workspace.records import JSON, Conversation, PostedMessage, User
 
 
 def require_active_user(backend: Backend, user: str) -> User:
-    """Return the person with this ID or handle; raises user_not_found or account_inactive."""
+    """Return the person with this ID or handle. Raises user_not_found or account_inactive."""
     person = backend.workspace.person(user)
     if person.deleted:
         raise SlackError("account_inactive")
@@ -19,9 +19,9 @@ def require_active_user(backend: Backend, user: str) -> User:
 
 
 def require_access(backend: Backend, user: str, channel_name: str, *, to_write: bool) -> tuple[User, Conversation]:
-    """Return the person and the conversation if they can act there.
+    """Return the person and the conversation, if the person can act there.
 
-    to_write: whether they need to be a member. Raises user_not_found, account_inactive, channel_not_found,
+    to_write: whether the person must be a member. Raises user_not_found, account_inactive, channel_not_found,
     not_in_channel, or is_archived.
     """
     person, channel = require_active_user(backend, user), backend.workspace.channel(channel_name)
@@ -38,9 +38,9 @@ def require_access(backend: Backend, user: str, channel_name: str, *, to_write: 
 def require_visible_message(
     backend: Backend, user: str, channel_name: str, ts: str
 ) -> tuple[User, Conversation, PostedMessage]:
-    """Return the person, the conversation, and the message, if they can see it.
+    """Return the person, the conversation, and the message, if the person can see the message.
 
-    Raises message_not_found, and the errors of `require_access`.
+    Raises message_not_found, or the same errors as `require_access`.
     """
     person, channel = require_access(backend, user, channel_name, to_write=False)
     message = backend.workspace.find_message(channel, ts)
@@ -50,7 +50,7 @@ def require_visible_message(
 
 
 def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
-    """Return the element with these IDs; raises not_found."""
+    """Return the element with these IDs. Raises not_found."""
     for block, element in interactive_elements(blocks):
         if (block["block_id"], element["action_id"]) == (block_id, action_id):
             return element

@@ -37,13 +37,13 @@ class BlockActions:
         self._answers_by_message: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
 
     async def in_message(self, user: str, channel_name: str, ts: str, click: Click) -> JSON:
-        """Click a button or choose an option in a message; returns the acknowledgment. Raises SlackError."""
+        """Click a button or choose an option in a message, and return the acknowledgment. Raises SlackError."""
         person, channel, message = require_visible_message(self._backend, user, channel_name, ts)
         payload = self._message_payload(person, channel, message, click)
         return (await self._backend.router.send_interaction(payload)).acknowledgement()
 
     async def in_view(self, user: str, view_id: str, click: Click) -> JSON:
-        """Click a button or choose an option in a modal or on the Home tab; returns the acknowledgment.
+        """Click a button or choose an option in a modal or on the Home tab, and return the acknowledgment.
 
         Raises SlackError.
         """

@@ -1,4 +1,4 @@
-"""Typing in menus with external options."""
+"""Typing into menus with external options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS_ANSWER = object_of(
 
 @dataclass(frozen=True, kw_only=True)
 class MenuQuery:
-    """The text typed in a menu so far."""
+    """A menu, and the text typed into it so far."""
 
     block_id: str
     action_id: str
@@ -37,7 +37,10 @@ class MenuQuery:
 
 
 async def in_message(backend: Backend, user: str, channel_name: str, ts: str, query: MenuQuery) -> JSON:
-    """Type in a menu in a message; returns the app's options. Raises SlackError."""
+    """Type into a menu in a message, and return the app's options. Raises SlackError.
+
+    The result also contains the acknowledgment.
+    """
     person, channel, message = require_visible_message(backend, user, channel_name, ts)
     is_ephemeral, message_object = message.audience is not None, objects.message_object(backend.workspace, message)
     payload = payloads.block_suggestion(
@@ -52,9 +55,9 @@ async def in_message(backend: Backend, user: str, channel_name: str, ts: str, qu
 
 
 async def in_view(backend: Backend, user: str, view_id: str, query: MenuQuery) -> JSON:
-    """Type in a menu in a modal or on the Home tab; returns the app's options.
+    """Type into a menu in a modal or on the Home tab, and return the app's options.
 
-    Raises SlackError.
+    The result also contains the acknowledgment. Raises SlackError.
     """
     person = require_active_user(backend, user)
     view = backend.views.visible_view(person.id, view_id)

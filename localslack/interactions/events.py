@@ -15,7 +15,10 @@ EVENT_SUFFIXES = {"im": "im", "private_channel": "groups", "public_channel": "ch
 
 
 def announce_message(backend: Backend, channel: Conversation, message: PostedMessage) -> None:
-    """Send the events for a person's message, if the app subscribes to them and is in the conversation."""
+    """Send the events for a person's message, if the app subscribes to them.
+
+    Except for link_shared, the app must also be in the conversation.
+    """
     event = objects.message_object(backend.workspace, message) | {"event_ts": message.ts}
     _send_message_event(backend, channel, event)
     mention = re.search(rf"<@{backend.workspace.app.bot_user_id}[|>]", message.text)
@@ -46,7 +49,7 @@ def _announce_links(backend: Backend, channel: Conversation, message: PostedMess
 
 
 def announce_change(backend: Backend, channel: Conversation, previous_message: JSON, edited: PostedMessage) -> None:
-    """Send message_changed: a person edited a message, or a tombstone replaced it.
+    """Send message_changed, because a person edited a message or a tombstone replaced it.
 
     previous_message: the message object before the change.
     """
@@ -70,7 +73,7 @@ def announce_deletion(backend: Backend, channel: Conversation, previous_message:
 def announce_reaction(
     backend: Backend, channel: Conversation, message: PostedMessage, reaction: JSON, *, added: bool
 ) -> None:
-    """Send reaction_added or reaction_removed; reaction has the user and the reaction's name."""
+    """Send reaction_added or reaction_removed; reaction contains the user and the reaction's name."""
     kind = "reaction_added" if added else "reaction_removed"
     if _is_subscribed(backend, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}

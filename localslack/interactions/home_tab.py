@@ -10,7 +10,7 @@ from localslack.workspace.records import JSON
 
 
 def open_home(backend: Backend, user: str) -> JSON:
-    """Open the Home tab, and return the view published so far; raises not_enabled if the app has none."""
+    """Open the Home tab, and return the view published so far. Raises not_enabled if the app has no Home tab."""
     person = require_active_user(backend, user)
     if not backend.manifest.has_home:
         raise SlackError("not_enabled")

@@ -1,4 +1,4 @@
-"""Messages and slash commands that people type, and editing and deleting messages."""
+"""Messages, slash commands, and files that people send, and editing and deleting messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLACKBOT = "USLACKBOT"
 
 
 class MessageComposer:
-    """Sends people's messages and slash commands."""
+    """Sends people's messages, slash commands, and files; edits and deletes messages."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -44,7 +44,7 @@ class MessageComposer:
         return {"kind": "message", "message": objects.message_for_person(self._backend.workspace, message)}
 
     def upload(self, user: str, channel_name: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
-        """Share a file, and return its message; raises SlackError."""
+        """Share a file, and return its message. Raises SlackError."""
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         self._require_posting_right(person, channel)
         if len(content) > MAX_FILE_BYTES:
@@ -61,7 +61,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(self._backend.workspace, message)}
 
     def edit(self, user: str, channel_name: str, ts: str, text: str) -> JSON:
-        """Change the text of a person's own message, and return it; raises SlackError."""
+        """Change the text of a person's own message, and return the message. Raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)
@@ -73,7 +73,7 @@ class MessageComposer:
         return {"message": objects.message_for_person(workspace, edited)}
 
     def delete(self, user: str, channel_name: str, ts: str) -> JSON:
-        """Delete a person's own message or, for an admin, anyone's; raises SlackError."""
+        """Delete a person's own message or, for an admin, anyone's. Raises SlackError."""
         workspace = self._backend.workspace
         person, channel = require_access(self._backend, user, channel_name, to_write=True)
         message = workspace.message(channel, ts)

@@ -24,7 +24,10 @@ class ModalInteractions:
         self._backend = backend
 
     async def submit(self, user: str, view_id: str, answers: Answers) -> JSON:
-        """Submit a modal. The result has errors by block ID, or None if the modal was accepted."""
+        """Submit a modal. The result's `errors` are by block ID, or None if the modal was accepted.
+
+        Raises SlackError if it isn't open, and ValueError for an option that isn't offered.
+        """
         backend, person = self._backend, require_active_user(self._backend, user)
         view = backend.views.save_answers(backend.views.open_modal(person.id, view_id), answers)
         if errors := client_errors(view["blocks"], view["state"]["values"]):
@@ -42,7 +45,7 @@ class ModalInteractions:
         return result.acknowledgement() | {"errors": modal_errors, "sent": True}
 
     async def close(self, user: str, view_id: str, everything: bool = False) -> JSON:
-        """Close a modal, or all of them, and send view_closed if the view has notify_on_close."""
+        """Close a modal, or all of them, and send view_closed for each one that has notify_on_close."""
         backend, person = self._backend, require_active_user(self._backend, user)
         front_view = backend.views.open_modal(person.id, view_id)
         close_all = everything or front_view["clear_on_close"]

@@ -12,7 +12,7 @@ from localslack.workspace.records import JSON, Conversation, File, PostedMessage
 
 
 class PersonView:
-    """Read access for people. Only their read markers are stored, until the process ends."""
+    """Read access for people. It stores only their read markers, until the process ends."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -20,7 +20,7 @@ class PersonView:
         self._initial_mark = backend.workspace.next_ts()
 
     def overview(self, user: str) -> JSON:
-        """Return the sidebar and menus: people, channels with unread counts, groups, commands."""
+        """Return what the sidebar and menus show, such as people, channels with unread counts, groups, and commands."""
         workspace, person = self._backend.workspace, self._backend.workspace.person(user)
         workspace.open_direct_message(person)
         channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]
@@ -42,13 +42,16 @@ class PersonView:
         }
 
     def people(self) -> list[JSON]:
-        """Return the user objects of all accounts, oldest first."""
+        """Return the user objects of all accounts, oldest first; after a restart, ordered by ID."""
         return [
             objects.user_object(self._backend.workspace, person) for person in self._backend.workspace.people.values()
         ]
 
     def messages(self, user: str, channel_name: str) -> list[JSON]:
-        """Return a conversation as a person sees it, oldest first, without replies in threads."""
+        """Return a conversation's messages as a person sees them, oldest first, without replies in threads.
+
+        Replies that were also sent to the conversation are included.
+        """
         person, channel = self._require_visible(user, channel_name)
         visible = [message for message in self._backend.workspace.messages(channel) if _is_visible_to(person, message)]
         return [
@@ -58,7 +61,7 @@ class PersonView:
         ]
 
     def thread(self, user: str, channel_name: str, ts: str) -> list[JSON]:
-        """Return the parent message of a thread and the replies that a person sees."""
+        """Return a thread's parent message and the replies that a person sees."""
         person, channel = self._require_visible(user, channel_name)
         parent = self._backend.workspace.message(channel, ts)
         messages = self._backend.workspace.messages(channel)
@@ -70,7 +73,7 @@ class PersonView:
         return [objects.message_for_person(self._backend.workspace, message) for message in (parent, *replies)]
 
     def file(self, user: str, file_id: str) -> File:
-        """Return a file that this person owns or sees somewhere; raises file_not_found."""
+        """Return a file that this person owns or sees somewhere. Raises file_not_found."""
         workspace = self._backend.workspace
         person, file = workspace.person(user), workspace.file(file_id)
         channels = [channel for channel in workspace.channels.values() if workspace.can_see(person, channel)]

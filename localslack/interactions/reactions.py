@@ -16,7 +16,7 @@ EMOJI_NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
 
 
 def react(backend: Backend, user: str, channel_name: str, ts: str, name: str, *, remove: bool) -> JSON:
-    """Add or remove a person's reaction, and return the message; raises SlackError."""
+    """Add or remove a person's reaction, and return the message. Raises SlackError."""
     person, channel = require_access(backend, user, channel_name, to_write=True)
     change_reaction(backend, person.id, channel, backend.workspace.message(channel, ts), name, remove=remove)
     return {"message": objects.message_for_person(backend.workspace, backend.workspace.message(channel, ts))}
@@ -25,7 +25,7 @@ def react(backend: Backend, user: str, channel_name: str, ts: str, name: str, *,
 def change_reaction(
     backend: Backend, user: str, channel: Conversation, message: PostedMessage, name: str, *, remove: bool
 ) -> None:
-    """Add or remove the reaction of a person or the app, and send the event.
+    """Add or remove a person's or the app's reaction, and send the event.
 
     Raises invalid_name, already_reacted, or no_reaction.
     """

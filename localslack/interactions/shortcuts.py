@@ -12,7 +12,7 @@ from localslack.workspace.records import JSON
 
 
 async def use_global_shortcut(backend: Backend, user: str, name: str) -> JSON:
-    """Use a global shortcut by its callback_id or name; raises SlackError."""
+    """Use a global shortcut by its callback_id or name. Raises SlackError."""
     person, shortcut = require_active_user(backend, user), _find_shortcut(backend, "global", name)
     payload = payloads.shortcut(
         shortcut.callback_id,

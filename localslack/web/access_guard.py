@@ -22,7 +22,7 @@ class AccessGuard:
         self._hosts = names | {f"{name}:{port}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on the request, or respond with HTTP 403."""
+        """Pass on the request, or reject it: with HTTP 403, or by closing the WebSocket."""
         if scope["type"] in ("http", "websocket") and (reason := self._refusal(scope)):
             response = JSONResponse({"ok": False, "error": "forbidden", "reason": reason}, status_code=403)
             if scope["type"] == "http":

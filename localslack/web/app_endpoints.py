@@ -44,7 +44,7 @@ class AppEndpoints:
         ]
 
     async def call_method(self, request: Request) -> Response:
-        """Handle a Web API call, with its injected faults."""
+        """Handle a Web API call, with the faults injected for its method."""
         method = request.path_params["method"]
         api_method = api.METHODS.get(method)
         try:
@@ -141,7 +141,7 @@ class AppEndpoints:
     async def disconnect(self, how: str, reason: str) -> int:
         """End or silence every Socket Mode connection, and return how many there were.
 
-        how: "graceful" asks the app to reconnect, "close" sends close frames, "abrupt" resets the connections,
+        how: "graceful" asks the app to reconnect, "close" sends close frames, "abrupt" resets the connections, and
         "silent" stops reading from them. Raises ValueError for anything else.
         """
         socket_mode = self._backend.router.socket_mode

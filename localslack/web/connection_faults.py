@@ -16,13 +16,13 @@ Address = tuple[str, int]
 
 
 class ConnectionFaults:
-    """The open connections, by the address of the client."""
+    """The open connections, by client address."""
 
     def __init__(self) -> None:
         self._transports: dict[Address, asyncio.Transport] = {}
 
     def reset(self, scope: Scope) -> bool:
-        """Break a request's connection with a TCP reset; returns False if it's gone."""
+        """Break a request's connection with a TCP reset, and return True; return False if it's already gone."""
         transport = self._transport_of(scope)
         if transport is None:
             return False
@@ -33,7 +33,10 @@ class ConnectionFaults:
         return True
 
     def stop_reading(self, scope: Scope) -> bool:
-        """Stop reading from a connection that stays open, as when a network drops packets."""
+        """Stop reading from a connection but leave it open, as when a network drops packets.
+
+        Return True, or False if the connection is already gone.
+        """
         transport = self._transport_of(scope)
         if transport is None:
             return False
@@ -41,7 +44,7 @@ class ConnectionFaults:
         return True
 
     def protocols(self) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
-        """Return HTTP and WebSocket protocols for uvicorn that track their connections here."""
+        """Return uvicorn's HTTP and WebSocket protocols, changed to track their connections here."""
         return _tracking_protocol(H11Protocol, self), _tracking_protocol(WebSocketsSansIOProtocol, self)
 
     def track(self, transport: asyncio.Transport) -> None:

@@ -32,7 +32,7 @@ class ControlEndpoints:
         self._app_endpoints = app_endpoints
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes of the controls; each accepts a JSON object by POST."""
+        """Return the routes of the controls; each accepts a JSON object in a POST request."""
         actions: dict[str, Callable[[JSON], Awaitable[JSON]]] = {
             "status": self._status,
             "faults": self._inject_fault,

@@ -25,7 +25,7 @@ UNTRUSTED_FILE_HEADERS = {
 
 
 class FileEndpoints:
-    """The URLs in file objects."""
+    """Endpoints for the URLs in file objects."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -40,7 +40,7 @@ class FileEndpoints:
         ]
 
     async def download(self, request: Request) -> Response:
-        """Send the bytes if the request has the bot's token and files:read; redirect to the page if not."""
+        """Send the bytes if the request has the bot's token with files:read; otherwise, redirect to the page."""
         backend = self._backend
         try:
             if read_token(request, {}) != backend.secrets.bot_token:
@@ -53,7 +53,7 @@ class FileEndpoints:
         return file_response(file, backend.workspace.file_content(file))
 
     async def open_on_page(self, request: Request) -> Response:
-        """Redirect to the message that shares the file."""
+        """Redirect to the first message that shares the file, or to the page if no message does."""
         workspace, file_id = self._backend.workspace, request.path_params["file"]
         messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
         first_message = next((message for message in messages if file_id in files_shown_in(workspace, message)), None)

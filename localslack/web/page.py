@@ -1,4 +1,4 @@
-"""The page: static files, with no content from other hosts."""
+"""The page: static files, with no content from other hosts except pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADERS = {
 
 
 async def page(_: Request) -> Response:
-    """Serve the page, also for permalinks; the script reads the address."""
+    """Serve the page, including at permalinks; its script reads the address."""
     return FileResponse(STATIC / "index.html", headers=HEADERS)
 
 

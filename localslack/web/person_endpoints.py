@@ -70,7 +70,10 @@ class PersonEndpoints:
         return [changes, Route("/_ui/file", self.file, methods=["GET"]), *query_routes, *action_routes]
 
     async def changes(self, request: Request) -> Response:
-        """Return the changes after a number; waits for one if there are none."""
+        """Return the changes after a number; if there are none, wait for one.
+
+        The query's `wait` limits the wait, in seconds: 0 by default, and at most 30.
+        """
         query = request.query_params
         try:
             after, wait = int(query.get("after", "0")), float(query.get("wait", "0"))
@@ -87,7 +90,7 @@ class PersonEndpoints:
         )
 
     async def file(self, request: Request) -> Response:
-        """Return the bytes of a file to someone who sees it."""
+        """Return a file's bytes to a person who owns it or sees it somewhere."""
         query: JSON = dict(request.query_params)
         try:
             file = self._person_view.file(_required_field(query, "user"), _required_field(query, "id"))

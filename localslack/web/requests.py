@@ -16,7 +16,10 @@ FORM_OVERHEAD_BYTES = 10_000
 
 
 async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
-    """Return the arguments in the query, form, and JSON together; raises invalid_json or invalid_form_data."""
+    """Return the combined arguments from the query, form, and JSON. Raises invalid_json or invalid_form_data.
+
+    reads_json: whether the method accepts JSON; if not, it's ignored. Also raises json_not_object.
+    """
     arguments: JSON = dict(request.query_params)
     if request.method != "POST":
         return arguments
@@ -33,7 +36,7 @@ async def read_arguments(request: Request, *, reads_json: bool) -> JSON:
 
 
 async def read_json_object(request: Request) -> JSON:
-    """Return the JSON object in the body, or {} without a body; raises invalid_json or json_not_object."""
+    """Return the JSON object in the body, or {} if it's empty. Raises invalid_json or json_not_object."""
     raw = await request.body()
     try:
         body = json.loads(raw or b"{}")
@@ -47,7 +50,7 @@ async def read_json_object(request: Request) -> JSON:
 async def read_upload(request: Request, max_bytes: int) -> bytes:
     """Return a file's bytes: the complete body, or the first file in a multipart form.
 
-    Raises file_too_large if the body has more than max_bytes, plus some overhead for a form.
+    Raises file_too_large if the body is larger than max_bytes plus some overhead for a form.
     """
     if int(request.headers.get("content-length", 0)) > max_bytes + FORM_OVERHEAD_BYTES:
         raise SlackError("file_too_large", status=413)
@@ -60,7 +63,7 @@ async def read_upload(request: Request, max_bytes: int) -> bytes:
 
 
 def read_token(request: Request, arguments: JSON) -> str:
-    """Return the token in the Authorization header, or else among the arguments."""
+    """Return the token from the Authorization header or, if it has none, from the arguments."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token else str(arguments.get("token", ""))
 

@@ -22,14 +22,14 @@ LOOPBACK = "127.0.0.1"
 
 
 class _Server(uvicorn.Server):
-    """Ends all waits for changes before it waits for requests to finish."""
+    """A uvicorn server that ends all waits for changes before it waits for requests to finish."""
 
     def __init__(self, config: uvicorn.Config, backend: Backend) -> None:
         super().__init__(config)
         self._backend = backend
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down as uvicorn does."""
+        """End all waits for changes, and then shut down as uvicorn does."""
         self._backend.changes.close()
         await super().shutdown(sockets)
 
@@ -37,8 +37,8 @@ class _Server(uvicorn.Server):
 def listen(port: int = 0, host: str = LOOPBACK) -> socket.socket:
     """Return a listening socket.
 
-    port: 0 for any free one. host: an IPv4 address of this machine.
-    Raises OSError if the port is in use or the address isn't this machine's, OverflowError for an invalid port number.
+    port: 0 for any free one. host: an IPv4 address of this machine. Raises OSError if the port or the
+    address can't be used, and OverflowError for an invalid port number.
     """
     # The protocol is explicit because asyncio turns off Nagle's algorithm only for such sockets; with it,
     # every answer on a reused connection takes 40 ms.
@@ -58,9 +58,9 @@ def listen(port: int = 0, host: str = LOOPBACK) -> socket.socket:
 def build(
     settings: BackendSettings, listening_socket: socket.socket, on_start: Callable[[Backend], None]
 ) -> uvicorn.Server:
-    """Return the server of one workspace, to be run with this socket.
+    """Return a server for one workspace, to be run with this socket.
 
-    on_start: called in the server's event loop when it's ready.
+    on_start: called with the workspace in the server's event loop, when the server is ready.
     """
     backend, connection_faults = Backend(settings), ConnectionFaults()
     app_endpoints = AppEndpoints(backend, connection_faults)

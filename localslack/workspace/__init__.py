@@ -1,1 +1,1 @@
-"""The workspace: its records, their changes, and their JSON representation in Slack."""
+"""The workspace: its records, the changes to them, and their JSON representation in Slack."""

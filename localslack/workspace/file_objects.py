@@ -1,4 +1,4 @@
-"""File objects: Slack's descriptions of files, their URLs, and who can see them."""
+"""File objects (Slack's descriptions of files), their URLs, and who can see them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ THUMBNAIL_SIZES = (64, 80, 160, 360, 480, 720)
 
 
 def file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """Return the file object as in messages."""
+    """Return the file object as it appears in messages."""
     filetype, pretty = filetype_names(file.mimetype)
     kind = {"mimetype": file.mimetype, "filetype": file.snippet_type or filetype, "pretty_type": pretty}
     return _common_fields(workspace, file) | kind | _thumbnail_fields(workspace, file)
 
 
 def unprocessed_file_object(workspace: WorkspaceState, file: File) -> JSON:
-    """Return the file object before the file has been checked, as after completing an upload."""
+    """Return the file object of a file whose type isn't known yet, as right after its upload is completed."""
     unknown = {"mimetype": "", "filetype": "", "pretty_type": "", "media_display_type": "unknown"}
     return _common_fields(workspace, file) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
 
 
 def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -> JSON:
-    """Return the file object of files.info: where the file is shared and, if it's ready, its type."""
+    """Return the file object for files.info, including the file's type and where it's shared if it's ready."""
     if not is_ready:
         return unprocessed_file_object(workspace, file)
     channel_ids: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
@@ -49,24 +49,24 @@ def file_info_object(workspace: WorkspaceState, file: File, *, is_ready: bool) -
 
 
 def private_url(workspace: WorkspaceState, file: File, path_prefix: str = "") -> str:
-    """Return the URL for the bytes, which requires a token. path_prefix: "" or "download/"."""
+    """Return the URL of the file's bytes, which requires a token. `path_prefix` is "" or "download/"."""
     return f"{workspace.team.url}files-pri/{workspace.team.id}-{file.id}/{path_prefix}{_name_in_url(file.name)}"
 
 
 def permalink(workspace: WorkspaceState, file: File) -> str:
-    """Return the URL that opens the file for people."""
+    """Return the URL where people open the file."""
     return f"{workspace.team.url}files/{file.user}/{file.id}/{_name_in_url(file.name)}"
 
 
 def find_picture(workspace: WorkspaceState, slack_file: JSON) -> File | None:
-    """Return the picture in a block's slack_file, by ID or by one of its URLs, or None."""
+    """Return the picture that a block's slack_file identifies by ID or by one of its URLs, or None."""
     url = slack_file.get("url")
     file = workspace.files.get(str(slack_file.get("id"))) if url is None else _find_by_url(workspace, url)
     return file if file and file.mimetype in PICTURE_TYPES else None
 
 
 def can_see_picture(workspace: WorkspaceState, slack_file: JSON, person: User) -> bool:
-    """Return whether a person owns a slack_file's picture, or sees it in a message that isn't ephemeral."""
+    """Return whether a person owns a slack_file's picture, or can see it in a message that isn't ephemeral."""
     file = find_picture(workspace, slack_file)
     if file is None:
         return False
@@ -96,7 +96,7 @@ def files_shown_by(workspace: WorkspaceState, blocks: object) -> Iterator[str]:
 
 
 def _messages_with(workspace: WorkspaceState, file: File) -> Iterator[PostedMessage]:
-    """Yield the messages with a file in all conversations, except ephemeral ones."""
+    """Yield the non-ephemeral messages in all conversations that contain the file."""
     messages = (message for channel in workspace.channels.values() for message in workspace.messages(channel))
     return (
         message for message in messages if message.audience is None and file.id in files_shown_in(workspace, message)

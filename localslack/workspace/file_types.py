@@ -34,10 +34,7 @@ class FileType:
 
 
 def detect_file_type(name: str, content: bytes) -> FileType:
-    """Return the type of a file.
-
-    A file with a picture's name that isn't a picture has an unknown type.
-    """
+    """Return the type of a file. A file that's named like a picture but isn't one has an unknown type."""
     if content.startswith(PNG) and content[12:16] == b"IHDR":
         return FileType(mimetype="image/png", width=_big_endian(content[16:20]), height=_big_endian(content[20:24]))
     if content.startswith(GIF):

@@ -1,4 +1,4 @@
-"""Checks and parses a message's content, regardless of how the app sends it."""
+"""Check and parse a message's content, regardless of how the app sends it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ FLAGS = ("parse", "mrkdwn", "link_names", "unfurl_links", "unfurl_media")
 def parse_content(arguments: Mapping[str, Any], has_picture: PictureCheck) -> JSON:
     """Return the content fields of PostedMessage that these arguments set.
 
-    has_picture: returns whether a slack_file can be shown.
-    Raises no_text, invalid_blocks(_format), msg_blocks_too_long, invalid_attachments, too_many_attachments,
-    msg_too_long, markdown_text_conflict, or invalid_metadata_format.
+    has_picture: returns whether a slack_file can be shown. Raises invalid_blocks(_format), msg_blocks_too_long,
+    invalid_attachments, too_many_attachments, msg_too_long, markdown_text_conflict, or invalid_metadata_format.
     """
     content: JSON = {}
     if arguments.get("text") is not None:
@@ -45,14 +44,14 @@ def parse_content(arguments: Mapping[str, Any], has_picture: PictureCheck) -> JS
 
 
 def require_content(content: JSON) -> JSON:
-    """Return the content if there's anything to show; raises no_text."""
+    """Return the content; raises no_text if there's nothing to show."""
     if not any(content.get(name) for name in ("text", "blocks", "attachments")):
         raise SlackError("no_text")
     return content
 
 
 def decode_json(value: Any, error: str) -> Any:
-    """Return a value that can also be sent as JSON in a string; raises `error` if it isn't valid JSON."""
+    """Return a value, decoded if it's a JSON string; raises `error` if the JSON isn't valid."""
     if not isinstance(value, str):
         return value
     try:
@@ -72,7 +71,7 @@ def _parse_blocks(value: Any, has_picture: PictureCheck) -> list[JSON]:
 
 
 def _check_tables(content: JSON) -> None:
-    """Check the tables of blocks and attachments together: a message can have one."""
+    """Check the tables in blocks and attachments together, because a message can have only one."""
     attached_blocks = [block for attachment in content.get("attachments", []) for block in attachment.get("blocks", [])]
     if attached_blocks:
         _raise_for_problems(
@@ -116,7 +115,7 @@ def parse_unfurls(value: Any, has_picture: PictureCheck) -> dict[str, JSON]:
 
 
 def shared_links(domains: Sequence[str], text: str) -> list[JSON]:
-    """Return the links in a text to these domains and their subdomains, each once."""
+    """Return the links to these domains and their subdomains in a text, without duplicates."""
     links = []
     for url in dict.fromkeys(re.findall(r"https?://[^\s|<>]+", text)):
         host = urlsplit(url).hostname or ""

@@ -9,7 +9,7 @@ from localslack.workspace.records import PostedMessage
 
 
 class MessageIndex:
-    """Messages in order of their timestamps. Threads don't include ephemeral replies."""
+    """Messages in timestamp order. Threads don't include ephemeral replies."""
 
     def __init__(self) -> None:
         self._messages: dict[str, dict[str, PostedMessage]] = {}

@@ -95,7 +95,7 @@ class File:
 
 @dataclass(kw_only=True)
 class PostedMessage:
-    """A message. audience: the only person who sees it, if it's ephemeral, or None."""
+    """A message. audience: the only person who sees it if it's ephemeral; otherwise, None."""
 
     ts: str
     channel: str
@@ -123,7 +123,7 @@ class PostedMessage:
 
     @property
     def all_blocks(self) -> list[JSON]:
-        """The blocks of the message and of its attachments."""
+        """The blocks in the message and its attachments."""
         return self.blocks + [block for attachment in self.attachments for block in attachment.get("blocks", [])]
 
 
@@ -139,13 +139,13 @@ class App:
 
     @property
     def bot_handle(self) -> str:
-        """The bot user's name in lowercase, without spaces."""
+        """The bot user's name in lowercase, with spaces and most punctuation replaced by underscores."""
         return re.sub(r"[^\w.-]+", "_", self.bot_name.lower())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The workspace as in Slack's objects; url is this server's address."""
+    """The workspace as Slack's objects describe it; url is this server's address."""
 
     id: str
     name: str

@@ -1,6 +1,7 @@
-"""The workspace's state: people, channels, groups, and messages, and all changes to them.
+"""The workspace's state (people, channels, groups, messages, and files), and all changes to it.
 
-It belongs to the event loop, so it has no locks. Every change goes to the state file, and then to the change feed.
+It's used only on the event loop's thread, so it has no locks. A change is saved to the state file, then published to
+the change feed. Ephemeral messages aren't saved.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ class WorkspaceState:
         return person
 
     def change_person(self, id_or_handle: str, **changes: Any) -> User:
-        """Change fields of an account, and return it.
+        """Change an account's fields and return it.
 
-        For example, make it a guest, a bot, deleted, or a stranger. Raises user_not_found, or invalid_arguments for a
-        field that doesn't exist.
+        For example, make it a guest, a bot, a stranger, or a deleted account. Raises user_not_found, or
+        invalid_arguments for a field that doesn't exist.
         """
         person = self.person(id_or_handle)
         for name, value in changes.items():
@@ -123,7 +124,7 @@ class WorkspaceState:
     # -- channels -------------------------------------------------------------------------------------------
 
     def channel(self, name: str) -> Conversation:
-        """Return the conversation with this ID or (#)name; raises channel_not_found."""
+        """Return the conversation with this ID or name (with or without `#`); raises channel_not_found."""
         channel = self.channels.get(name) or next(
             (
                 candidate
@@ -198,7 +199,7 @@ class WorkspaceState:
     # -- files ----------------------------------------------------------------------------------------------
 
     def file(self, file_id: str) -> File:
-        """Return a completed file; raises file_not_found."""
+        """Return a file whose upload is complete; raises file_not_found."""
         if file_id not in self.files:
             raise SlackError("file_not_found")
         return self.files[file_id]
@@ -208,7 +209,7 @@ class WorkspaceState:
         return self._contents[file.id]
 
     def save_file(self, file: File, content: bytes) -> None:
-        """Add a completed file with its bytes."""
+        """Add a file whose upload is complete, with its bytes."""
         self.files[file.id] = file
         self._contents[file.id] = content
         stored = {"id": file.id, "base64": base64.b64encode(content).decode()}
@@ -241,10 +242,7 @@ class WorkspaceState:
         return f"{self._last_us // 1_000_000}.{self._last_us % 1_000_000:06d}"
 
     def post_message(self, channel: Conversation, user: str, **content: Any) -> PostedMessage:
-        """Add a message to a conversation.
-
-        user: the author's ID. content: more fields of PostedMessage.
-        """
+        """Add a message to a conversation. user: the author's ID. content: more fields of PostedMessage."""
         message = PostedMessage(ts=self.next_ts(), channel=channel.id, user=user, **content)
         self._messages.add(message)
         self._save_message(message)
@@ -259,7 +257,7 @@ class WorkspaceState:
         return edited_message
 
     def attach(self, message: PostedMessage, attachments: Sequence[JSON]) -> PostedMessage:
-        """Add attachments to a message, in place of those for the same links, and return it."""
+        """Add attachments to a message, replacing those for the same links, and return it."""
         urls = {attachment["from_url"] for attachment in attachments}
         kept = [attachment for attachment in message.attachments if attachment.get("from_url") not in urls]
         changed_message = replace(message, attachments=[*kept, *attachments])
@@ -292,7 +290,7 @@ class WorkspaceState:
         self._change_feed.publish("message", channel=message.channel, user=message.audience)
 
     def reset(self) -> None:
-        """Reset everything to the seed. Timestamps continue, so that each is used only once."""
+        """Reset everything to the seed. Timestamps keep increasing, so that none is used twice."""
         self._state_file.clear(*DOCUMENT_KINDS)
         self._clear()
         self._apply_seed()
@@ -303,7 +301,7 @@ class WorkspaceState:
         return deepcopy({name: getattr(self, name) for name in SNAPSHOT_FIELDS})
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Restore a snapshot. Timestamps continue, so that each is used only once."""
+        """Restore a snapshot. Timestamps keep increasing, so that none is used twice."""
         self.__dict__.update(deepcopy(snapshot))
         self._state_file.clear(*DOCUMENT_KINDS)
         for person in self.people.values():

@@ -83,6 +83,6 @@ def new_file_id() -> str:
 
 
 def with_detected_type(file: File, content: bytes) -> File:
-    """Return the file with its bytes' size and type."""
+    """Return the file with its size and type detected from its bytes."""
     kind = detect_file_type(file.name, content)
     return replace(file, size=len(content), mimetype=kind.mimetype, width=kind.width, height=kind.height)

@@ -75,7 +75,7 @@ class Views:
         raise SlackError("not_found")
 
     def open(self, user: str, definition: JSON) -> JSON:
-        """Open a modal, closing all others of that person; raises the errors of views.open."""
+        """Open a modal and close the person's other modals; raises the same errors as views.open."""
         view = self._build(definition)
         view["root_view_id"] = view["id"]
         self._stacks[user] = [view]
@@ -83,7 +83,11 @@ class Views:
         return view
 
     def push(self, user: str, definition: JSON) -> JSON:
-        """Open a modal on top of the others; raises push_limit_reached if three are open."""
+        """Open a modal on top of the person's others.
+
+        Raises not_found if none is open, push_limit_reached if three are, or, for an invalid view, the same errors as
+        `open`.
+        """
         stack = self._stacks.get(user, [])
         if not stack:
             raise SlackError("not_found")
@@ -98,7 +102,7 @@ class Views:
     def update(self, user: str, old: JSON, definition: JSON, expected_hash: str | None = None) -> JSON:
         """Replace a view. Answers are kept for elements that still exist.
 
-        expected_hash: if given, raises hash_conflict unless it's the view's current hash.
+        Raises hash_conflict if `expected_hash` is given and isn't the view's current hash.
         """
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
@@ -149,7 +153,7 @@ class Views:
         self._state_file.clear("home")
 
     def validate(self, definition: Any, kind: str = "modal") -> None:
-        """Raise invalid_arguments, with the problems, or view_too_large if a view is invalid.
+        """Raise invalid_arguments, with the problems, if a view is invalid, or view_too_large if it's too large.
 
         kind: "modal" or "home".
         """

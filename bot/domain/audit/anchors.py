@@ -1,4 +1,4 @@
-"""Anchors: heads of the audit chain recorded outside the ledger, one JSON line each."""
+"""Anchors: audit chain heads recorded outside the ledger, one per JSON line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE_START = '{"at":"'
 
 
 class AnchoredHead(BaseModel):
-    """A head of the chain, and when it was recorded."""
+    """A chain head and when it was recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,14 +24,14 @@ class AnchoredHead(BaseModel):
 
 
 def serialize_anchor(head: ChainHead, at: datetime) -> str:
-    """Return a line of an anchor file, including the newline."""
+    """Return a chain head as a line for an anchor file, including the newline."""
     return AnchoredHead(at=at.astimezone(UTC), number=head.number, hash=head.hash).model_dump_json() + "\n"
 
 
 def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
-    """Parse an anchor file without its torn lines; return the anchors sorted by number.
+    """Parse an anchor file, skipping torn lines; return the anchors sorted by number.
 
-    `file_name` appears in the error. Raises Misconfigured if a line isn't an anchor, or if there's none.
+    `file_name` appears in the error. Raises Misconfigured if a complete line isn't an anchor, or if there are none.
     """
     return sorted(
         (_parse_anchor(line, at, file_name) for at, line in _complete_lines(text, file_name)),
@@ -40,7 +40,7 @@ def parse_anchors(text: str, file_name: str) -> list[AnchoredHead]:
 
 
 def parse_last_anchor(text: str, file_name: str) -> AnchoredHead:
-    """Return the last anchor of a file. Raises Misconfigured if the last complete line isn't an anchor."""
+    """Return a file's last anchor. Raises Misconfigured if its last complete line isn't one, or if it has none."""
     at, line = _complete_lines(text, file_name)[-1]
     return _parse_anchor(line, at, file_name)
 
@@ -64,7 +64,7 @@ def _numbered_lines(text: str) -> list[tuple[int, str]]:
 
 
 def _is_torn(line: str) -> bool:
-    """Return whether a line is only the beginning of an anchor. A power failure can leave zeros behind it."""
+    """Return whether a line is only the start of an anchor, possibly followed by NULs from a power failure."""
     begin = line.rstrip("\0")
     return "}" not in begin and (LINE_START.startswith(begin) or begin.startswith(LINE_START))
 

@@ -1,4 +1,4 @@
-"""Verifies the stored audit chain. Pure."""
+"""Verification of the stored audit chain. Pure."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class ChainFaultKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChainFault:
-    """The first row at which the chain is broken, and what's wrong there.
+    """The first row where the chain is broken, and what's wrong there.
 
-    `last` is set if an anchor only shows that it's one of the rows from `number` to `last`.
+    `last` is set if an anchor shows only that the broken row is one of those from `number` to `last`.
     """
 
     number: int
@@ -57,7 +57,7 @@ class ChainFault:
 
 
 def describe_fault(fault: ChainFault) -> Sentence:
-    """Describe a fault."""
+    """Return a description of a fault."""
     description = (
         _DESCRIPTIONS[fault.kind] if fault.number or fault.kind is not ChainFaultKind.EDITED else "the head was edited"
     )
@@ -92,7 +92,7 @@ _DESCRIPTIONS = {
 
 
 def stream_records(fetch_page: Callable[[int], Sequence[AuditRecord]]) -> Iterator[AuditRecord]:
-    """Yield all records. `fetch_page` returns the next records after a number, and none at the end."""
+    """Yield all records. `fetch_page` takes a number and returns the next records after it, or none at the end."""
     after = MIN_NUMBER
     while records := fetch_page(after):
         yield from records
@@ -107,8 +107,8 @@ def verify(
 ) -> ChainFault | None:
     """Return the first fault in the records after `start`, or None if they form an unbroken chain to `head`.
 
-    `anchors` are earlier heads that were recorded elsewhere, sorted by number. Only they reveal that someone rewrote
-    every row and the head.
+    `anchors` are earlier heads that were recorded elsewhere, sorted by number. Only they can reveal that someone
+    rewrote every row and the head.
     """
     remaining, last, previous = iter(records), start, start
     anchor_comparison = _AnchorComparison(anchors, start)
@@ -124,14 +124,14 @@ def verify(
 
 
 class _AnchorComparison:
-    """Compares the chain with the anchors, record by record."""
+    """A record-by-record comparison of the chain with the anchors."""
 
     def __init__(self, anchors: Iterable[AnchoredHead], after: ChainHead) -> None:
         self._remaining = [anchor for anchor in anchors if anchor.number > after.number][::-1]
         self._last_matching = after.number  # the last number that an anchor confirms
 
     def find_mismatch(self, last: ChainHead) -> ChainFault | None:
-        """Return the fault if an anchor with this number has a different hash."""
+        """Return a fault if an anchor with this number has a different hash, or None."""
         while self._remaining and self._remaining[-1].number == last.number:
             anchor = self._remaining.pop()
             if anchor.hash != last.hash:
@@ -142,7 +142,7 @@ class _AnchorComparison:
         return None
 
     def find_missing(self, last: ChainHead) -> ChainFault | None:
-        """Return the fault if an anchor has a later number than the end of the chain."""
+        """Return a fault if an anchor's number is past the end of the chain, or None."""
         if not self._remaining:
             return None
         anchor = self._remaining[-1]
@@ -175,7 +175,7 @@ def _is_next(record: AuditRecord, last: ChainHead) -> bool:
 
 
 def columns_from_body(body: str) -> tuple[Any, ...] | None:
-    """Return what the columns must contain, or None if the body isn't an event, even if its hash is right."""
+    """Return the values that the columns must have; None if the body isn't an event, even if its hash matches."""
     try:
         fields = json.loads(body)
         return tuple(fields[name] for name in COPIED_COLUMNS)
@@ -213,7 +213,7 @@ def _diagnose(
 
 
 def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> ChainFault:
-    """Return the fault of a row with the right previous hash."""
+    """Return the fault in a row that has the right previous hash."""
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row is stored as event {record.number}")
     if found_at is not None:
@@ -232,7 +232,7 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
 
 
 def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> ChainFault:
-    """Return the fault of a row in the place of another one, which is at number `found_at`."""
+    """Return the fault in a row that's in the place of another row, which is now at number `found_at`."""
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row is stored as event {found_at}")
     if _number_from_body(record) == found_at:
@@ -245,7 +245,7 @@ def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> Ch
 
 
 def _diagnose_without_successor(record: AuditRecord, last: ChainHead, previous: ChainHead) -> ChainFault:
-    """Return the fault if no row follows the last good one."""
+    """Return the fault when no row follows the last good one."""
     expected, number = last.number + 1, _number_from_body(record)
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.MISSING, f"event {last.number} is followed by event {record.number}")

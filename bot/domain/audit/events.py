@@ -17,7 +17,7 @@ AUDIT_PAGE_SIZE = 20  # events per page
 
 
 class EventTag(Enum):
-    """Every kind of audit event. The comment says when it's recorded."""
+    """Every kind of audit event. Each one's comment says when it's recorded."""
 
     PROMOTION_REQUESTED = "person:promotion:asked"  # a promotion was requested, before the registry was read
     PROMOTION_REFUSED = "person:promotion:refused"  # the request was refused, by the rules or by the registry
@@ -95,7 +95,7 @@ class EventTag(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One entry of the audit log. It's never edited; `evidence` contains only plain JSON values."""
+    """An entry in the audit log. It's never edited; `evidence` contains only plain JSON values."""
 
     at: datetime
     actor: Actor

@@ -151,7 +151,7 @@ def _template_values(event: Event) -> dict[str, object]:
 
 
 def _list_policy_changes(changes: Sequence[Mapping[str, object]]) -> Sentence:
-    """Return what an edit of the policy file changed, as recorded; empty if nothing is recorded."""
+    """Return the recorded changes from an edit of the policy file; empty if none were recorded."""
     listed = [f"{change['path']}: {change['says']}" for change in changes[:MAX_POLICY_CHANGES]]
     omitted = len(changes) - len(listed)
     more = [pluralize(omitted, "more change")] if omitted > 0 else []

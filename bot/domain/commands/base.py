@@ -1,4 +1,4 @@
-"""The base class of every command, and the types of its fields: how typed words become values."""
+"""The base class of every command, and the field types that turn typed words into values."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ MAX_EVENT_NUMBER = 10**15  # more than an audit log will ever have, and within a
 class Argument:
     """How a field is typed (by position or with flags), its name in the help, and its description.
 
-    `takes_many`: takes all remaining words, and its flag can be repeated. `accepts`: whether a word can be
-    this argument; if not, an optional argument in the middle is skipped.
+    `takes_many`: whether it takes all remaining words and its flag can be repeated. `accepts` returns whether a word
+    can be this argument; if not, an optional argument is skipped when required ones follow.
     """
 
     placeholder: str
@@ -156,13 +156,13 @@ class Command(BaseModel):
 
     @property
     def has_form(self) -> bool:
-        """Whether a form can show and change all that the command says."""
+        """Whether a form can show and edit everything in the command."""
         return False
 
     @field_validator("*", mode="wrap")
     @classmethod
     def _name_field(cls, value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        """Add the field's name to its errors."""
+        """Parse a field's value, adding the field's name to any RegistrarError."""
         try:
             return parse(value)
         except RegistrarError as error:
@@ -171,7 +171,7 @@ class Command(BaseModel):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field's name and how it's typed."""
+        """Yield each field's name, the pydantic field, and how it's typed."""
         for name, field in cls.model_fields.items():
             yield name, field, next(item for item in field.metadata if isinstance(item, Argument))
 
@@ -253,13 +253,13 @@ def _parse_incident_id(text: object) -> str:
 
 
 def _parse_id(text: object) -> str:
-    """Return an ID as typed, or an empty string if it can't be one."""
+    """Return an ID in lowercase, without a leading `#`, or an empty string if the text can't be one."""
     word = str(text).strip().lstrip("#").lower()
     return word if re.fullmatch(r"[a-z0-9]{4,16}", word) else ""
 
 
 def parse_run_id(text: object) -> str:
-    """Parse an MLflow run id. Raises BadInput."""
+    """Parse an MLflow run ID. Raises BadInput."""
     word = str(text).strip()
     if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
         raise BadInput(
@@ -283,13 +283,13 @@ def parse_each(parse_word: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, .
 
 
 def parse_metric_names(text: object) -> tuple[str, ...]:
-    """Parse metric names separated by commas, without duplicates."""
+    """Parse comma-separated metric names, dropping duplicates."""
     words = text.split(",") if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
     return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
 
 
 def _parse_tag(text: object) -> str:
-    """Check that a registry can store both parts of `key=value`, and return it as typed."""
+    """Check that a registry can store both parts of `key=value`; return it with both parts trimmed."""
     key, equals, value = str(text).partition("=")
     key = key.strip()
     if not equals or not key:
@@ -311,7 +311,7 @@ def _parse_tag(text: object) -> str:
 
 
 def _parse_result(text: object) -> str:
-    """Check that the text is `metric=number`, and return it as typed."""
+    """Check that the text is `metric=number`; return it with both parts trimmed."""
     name, equals, value = str(text).partition("=")
     name = name.strip()
     try:
@@ -394,5 +394,5 @@ RequestIdArgument = Annotated[
 
 
 def results_by_metric(pairs: Sequence[str]) -> dict[str, float]:
-    """Return results typed as `metric=number`, by metric; the last one wins."""
+    """Return results typed as `metric=number`, by metric. If a metric is repeated, the last result wins."""
     return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}

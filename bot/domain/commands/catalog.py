@@ -21,9 +21,9 @@ COMMAND_ALIASES = {"clear": rollbacks.Unblock.verb}  # old names that people, sc
 
 
 def find_group(topic: str) -> str | None:
-    """Return the title of the group that help was asked about, such as `promotions` or `monitor`.
+    """Return the title of the group that a help topic names, such as `promotions` or `monitor`.
 
-    None if it isn't a group. A command takes precedence over a group with the same name.
+    Return None if it isn't a group. A command takes precedence over a group with the same name.
     """
     if topic in COMMANDS:
         return None

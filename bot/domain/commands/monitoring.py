@@ -77,7 +77,7 @@ AllMonitors = Annotated[bool, Argument("", "all of the model's monitors", positi
 
 
 class _RuleCommand(Change):
-    """A command with flags for a rule. `settings` are the ones that were typed, as text."""
+    """A command with flags for a rule. `settings` has those that were typed, as text."""
 
     model: ModelName
     name: MonitorName
@@ -107,7 +107,7 @@ class MonitorAdd(_RuleCommand):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field's name and how it's typed, including the rule's."""
+        """Yield each field's name, the pydantic field, and how it's typed, including the rule's fields."""
         yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
         yield from rule_flags(with_defaults=True)
 
@@ -125,7 +125,7 @@ class MonitorAdd(_RuleCommand):
         return self
 
     def to_rule(self, source: str) -> MonitorConfig:
-        """Return the rule. `source`: the metric source if none was typed. Raises BadInput."""
+        """Return the rule. `source` is the metric source to use if none was typed. Raises BadInput."""
         settings = {field: value for field, value in self.settings.items() if not is_unset(value)}
         return build_rule({"source": source} | settings | {"name": self.name})
 
@@ -141,7 +141,7 @@ class MonitorEdit(_RuleCommand):
 
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
-        """Yield each field's name and how it's typed, including the rule's."""
+        """Yield each field's name, the pydantic field, and how it's typed, including the rule's fields."""
         yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
         yield from rule_flags(with_defaults=False)
 

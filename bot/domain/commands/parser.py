@@ -57,9 +57,9 @@ def parse_arguments(command_class: type[Command], words: Sequence[str]) -> Comma
 
 
 def correct_typo(text: str, error: RegistrarError) -> str | None:
-    """Return the typed text with the error's suggestion in place of the typo; None if that can't be a command.
+    """Return the typed text with the typo replaced by the error's suggestion; None if that can't be a command.
 
-    Everything else stays as it was typed. If that has another typo with a suggestion, it's corrected, too. Text that's
+    Everything else stays as typed. If the result has another typo with a suggestion, that's corrected, too. Text that's
     long or has more than a few typos isn't corrected.
     """
     if len(text) > MAX_CORRECTED_LENGTH:
@@ -186,9 +186,10 @@ def _match_arguments(command_class: type[Command], words: Sequence[str]) -> dict
 
 
 def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> list[str]:
-    """Return the words without a `to` before a stage or a version, as in `promote churn 4 to production`.
+    """Return the words without `to` before a stage or a version, as in `promote churn 4 to production`.
 
-    The first word is always the model. Words after `--reason` stay, since that can be text without quotes.
+    If the command has a `to` field, `to` becomes its flag. The first word is always the model. Words after `--reason`
+    stay, since they can be unquoted text.
     """
     args = list(command_class.arguments())
     names = {name for name, _, _ in args}
@@ -204,7 +205,7 @@ def _without_spoken_to(command_class: type[Command], words: Sequence[str]) -> li
 
 
 def _join_effect_words(words: Sequence[str]) -> list[str]:
-    """Return the words, with a multi-word effect joined: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
+    """Return the words with multi-word effects joined: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
     whole: list[str] = []
     for word in words:
         last = whole[-1].lower() if whole[-2:-1] == ["--min-effect"] else "--"
@@ -219,7 +220,7 @@ def _join_effect_words(words: Sequence[str]) -> list[str]:
 def _fill_positionals(command_class: type[Command], values: dict[str, Any], words: list[str]) -> list[str]:
     """Assign words to the positional fields that no flag has set; return the remaining words.
 
-    An optional field leaves words that later required fields need, and words that it doesn't accept.
+    If required fields follow, an optional field leaves words that they need and words that it doesn't accept.
     """
     open_ones = [
         (name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values

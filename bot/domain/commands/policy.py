@@ -1,4 +1,4 @@
-"""Commands about the policy's rules and freezes of Production."""
+"""Commands about the policy's rules and Production freezes."""
 
 from __future__ import annotations
 

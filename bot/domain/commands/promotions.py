@@ -53,7 +53,7 @@ class Promote(RegistryChange):
 
     @property
     def has_form(self) -> bool:
-        """Whether a form can show it; in the usual one, no one would notice that it breaks glass."""
+        """Whether a form can show the command; the usual form would hide that it breaks glass."""
         return not self.break_glass
 
 
@@ -116,7 +116,7 @@ class Review(Change):
 
 
 class Validate(QueryCommand):
-    """Check a version against the gates of a stage, without opening a request."""
+    """Check a version against a stage's gates, without opening a request."""
 
     verb = "validate"
     summary = "Check gates without a request"

@@ -54,7 +54,7 @@ class ShowHistory(QueryCommand):
 
 
 class Rollback(RegistryChange):
-    """Roll back Production to a version that served before, without approvals."""
+    """Roll back Production to a version that was there before, without approvals."""
 
     verb = "rollback"
     summary = "Roll back Production"
@@ -73,7 +73,7 @@ class Rollback(RegistryChange):
 
     @property
     def has_form(self) -> bool:
-        """Whether a form can show it."""
+        """Whether a form can show the command."""
         return True
 
 

@@ -23,12 +23,12 @@ UNSET_WORD = "none"  # what to type to unset a setting
 
 
 def flag_of(field: str) -> str:
-    """Return the flag of a field."""
+    """Return a field's flag."""
     return f"--{field.replace('_', '-')}"
 
 
 def value_type(annotation: Any) -> Any:
-    """Return a field's type, without None and annotations, or the Literal of its choices. Of several, the first."""
+    """Return a field's type, or its Literal of choices, without Annotated and None; for a union, the first type."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return value_type(get_args(annotation)[0])
@@ -45,7 +45,7 @@ def _placeholder(field: str, info: FieldInfo) -> str:
 
 
 def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument], ...]:
-    """Return each field of a rule except its name, with its default as typed text, and its flag."""
+    """Return a rule's fields except `name`, each with its flag and, if `with_defaults`, its default as typed text."""
     flags = []
     for field, info in MonitorConfig.model_fields.items():
         if field == "name":
@@ -61,7 +61,7 @@ def rule_flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Argument],
 def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
     """Build the rule from typed settings.
 
-    Raises BadInput if a value is invalid, or if the rule could never give a verdict. It names the flag and the field.
+    Raises BadInput, which names the flag and the field, if a value is invalid or the rule could never give a verdict.
     """
     try:
         rule = MonitorConfig(**{field: _normalize_choice(field, value) for field, value in settings.items()})
@@ -73,7 +73,7 @@ def build_rule(settings: Mapping[str, Any]) -> MonitorConfig:
 
 
 def _normalize_choice(field: str, value: Any) -> Any:
-    """Return a choice in the rule's spelling; `dry-run` and `Notify` are accepted."""
+    """Return a choice as the rule spells it; accepts variants such as `dry-run` and `Notify`."""
     if isinstance(value, str) and get_origin(value_type(MonitorConfig.model_fields[field].annotation)) is Literal:
         return value.strip().lower().replace("-", "_")
     return value.strip() if isinstance(value, str) else value

@@ -10,7 +10,7 @@ from bot.domain.core.sentence import Code, Mention
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person in a Slack workspace. `team` and `user` are Slack's ids."""
+    """A person in a Slack workspace. `team` and `user` are Slack IDs."""
 
     team: str
     user: str
@@ -34,7 +34,7 @@ class Client:
 class Operator:
     """A person at the terminal of the bot's own machine. `name` is the operating-system user.
 
-    `user` is the Slack id that the policy's `operators` maps them to now, or empty. It isn't stored.
+    `user` is the Slack ID that the policy's `operators` currently maps them to, or empty. It isn't stored.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Profile:
     """A person as Slack describes them now. `groups` are their user groups, limited to those the policy names.
 
     `name` is their display name; no rule uses it. `operator` is their operating-system user if they're acting at the
-    bot's terminal; the audit log then names that.
+    bot's terminal; the audit log then names that user.
     """
 
     person: Person
@@ -73,12 +73,12 @@ def actor_of(caller: Caller) -> Actor:
 
 
 def resolve_operator(actor: Actor) -> Actor:
-    """Return an operator's Slack person if it's known, and any other actor unchanged."""
+    """Return an operator's Slack identity, if it's known; otherwise, return the actor unchanged."""
     return Person("", actor.user) if isinstance(actor, Operator) and actor.user else actor
 
 
 def actor_id(actor: Actor) -> str:
-    """Return the actor's id in the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
+    """Return the actor's ID in the ledger: `slack:T1/U1`, `automation:…`, `client:…`, `operator:…`."""
     if isinstance(actor, Person):
         return f"slack:{actor.team}/{actor.user}"
     return f"{type(actor).__name__.lower()}:{actor.name}"
@@ -86,7 +86,7 @@ def actor_id(actor: Actor) -> str:
 
 @lru_cache(maxsize=4096)
 def parse_actor(text: str) -> Actor:
-    """Parse what `actor_id` wrote. Raises ValueError for anything else. Cached, since most rows name the same few."""
+    """Parse what `actor_id` wrote. Cached, since most rows name the same few. Raises ValueError for anything else."""
     kind, _, rest = text.partition(":")
     if kind == "slack":
         team, _, user = rest.partition("/")

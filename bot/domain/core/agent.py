@@ -1,4 +1,4 @@
-"""The agent that makes a request: a program that acts for a person, and chooses what to ask for."""
+"""The agent that makes a request: a program that acts for a person and decides what to request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNNAMED = "an agent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """An agent, as it introduces itself, which no one verifies.
+    """An agent, identified by the name and version that it gives, which no one verifies.
 
     `person` is the Slack user ID of the person it acts for, according to the policy; empty if the policy doesn't say.
     """
@@ -28,7 +28,7 @@ class Agent:
 
 
 def introduce_agent(name: str, version: str = "", person: str = "") -> Agent:
-    """Return the agent with this name and version, made fit to show. `person`: see `Agent`; never from the agent."""
+    """Return an agent with a displayable name and version. `person` (see `Agent`) never comes from the agent."""
     return Agent(name=_to_show(name) or UNNAMED, version=_to_show(version), person=person)
 
 

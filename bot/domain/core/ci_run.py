@@ -36,7 +36,7 @@ class CiRun:
 
 
 def parse_ci_run(data: Mapping[str, Any]) -> CiRun:
-    """Parse the run that a program reports, which is never verified.
+    """Parse a CI run that a program reports, which is never verified.
 
     Raises BadInput for an unknown key, an overlong value, or a bad link.
     """
@@ -61,7 +61,7 @@ def pack_ci_run(ci_run: CiRun) -> dict[str, str | bool]:
 def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
     """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI.
 
-    Omit anything that `parse_ci_run` would reject, so that an odd environment doesn't prevent a request.
+    Cut or omit anything that `parse_ci_run` would reject, so that an odd environment doesn't prevent a request.
     """
     run = _read_environment(environ)
     names = ("repository", "run", "commit", "actor")
@@ -99,7 +99,7 @@ def _read_environment(environ: Mapping[str, str]) -> CiRun:
 
 
 def _is_web_page_url(url: str) -> bool:
-    """Return whether `url` is a web page's http or https address, and safe to use in Slack's link markup."""
+    """Return whether `url` is a web page's http or https URL that's safe to use in Slack's link markup."""
     try:
         parts = urlsplit(url)
         is_page = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username

@@ -1,4 +1,4 @@
-"""Recurring windows: whether a time is within a window that a cron expression opens. Doesn't read the clock."""
+"""Recurring windows: whether a window that a cron expression opens contains a time. Doesn't read the clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 def check_cron(cron: str, time_zone: str) -> None:
-    """Check the expression and the IANA time zone. Raises ValueError that says what's wrong."""
+    """Check a cron expression and an IANA time zone. Raises ValueError, which says what's wrong."""
     _cron_trigger(cron, time_zone)
 
 

@@ -12,7 +12,7 @@ _UNIT_NAMES = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "
 
 
 def parse_duration(text: object) -> timedelta:
-    """Parse a duration such as `90s`, `1h30m` or `7d`. Raises ValueError."""
+    """Parse a duration such as `90s`, `1h30m`, or `7d`. Raises ValueError."""
     if isinstance(text, timedelta):
         return text
     parts = re.findall(r"(\d+)\s*([smhdw])", str(text).strip().lower())
@@ -36,7 +36,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def serialize_duration(duration: timedelta) -> str:
-    """Return the duration exactly (to the second), in a form that `parse_duration` reads."""
+    """Return the duration in whole seconds, in a form that `parse_duration` reads."""
     return f"{int(duration.total_seconds())}s"
 
 

@@ -25,7 +25,7 @@ class Endpoint(StrictModel):
 
     @property
     def key(self) -> str:
-        """A unique key: the variable's name, or a hash of the address, which can contain a token."""
+        """A unique key: the variable's name, or a hash of the address, since that can contain a token."""
         return self.url_env or hashlib.sha256(str(self.url).encode()).hexdigest()[:12]
 
     @property

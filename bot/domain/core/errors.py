@@ -8,16 +8,16 @@
     │   └── UnknownRequest
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
-    │   ├── GateFailed          a gate failed that no one can override
+    │   ├── GateFailed          a gate that no one can override failed
     │   ├── TooFewApprovers     fewer people can approve than are required
     │   ├── AlreadyDecided      someone decided first
-    │   └── QuotaExceeded       a quota of the policy is used up for now
+    │   └── QuotaExceeded       a quota in the policy is used up for now
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
     │   └── WrongPolicy         the policy file, with a list of its errors
     ├── RegistryRefused         the registry rejected the call              exit 1
     └── Unreachable             a dependency isn't responding                 exit 3
         ├── RegistryUnreachable
-        ├── Busy                  another process holds the same work
+        ├── Busy                  another process is doing the same work
         ├── LedgerUnavailable
         │   ├── LedgerFileGone    a ledger file was deleted or replaced
         │   ├── LedgerUpgraded    another version upgraded the tables                  exit 2
@@ -39,10 +39,10 @@ from bot.domain.core.sentence import Sentence, say
 
 
 class RegistrarError(Exception):
-    """The base class. `sentence` is for the person; `exit_code` is what the terminal returns.
+    """The base class. `sentence` is the text that a person sees; `exit_code` is what the terminal returns.
 
     `field` is the name of the invalid field, so that a form can show the sentence next to it; empty if there's none.
-    `suggestion` is what to write instead of `typo`, as it was typed; empty if there's nothing similar.
+    `suggestion` is what to write instead of `typo`, the text as it was typed; empty if there's nothing similar.
     """
 
     exit_code: ClassVar[int] = 1
@@ -90,7 +90,7 @@ class AlreadyOpen(Refused):
 
 
 class GateFailed(Refused):
-    """A gate failed that no one can override. `evidence` is what was checked, as plain JSON values."""
+    """A gate that no one can override failed. `evidence` is what was checked, as plain JSON values."""
 
     def __init__(self, sentence: Sentence | str, evidence: Mapping[str, Any]) -> None:
         self.evidence = evidence
@@ -106,7 +106,7 @@ class AlreadyDecided(Refused):
 
 
 class QuotaExceeded(Refused):
-    """The caller has used up a quota until `retry_after` has passed. Only refusals that are new are audited."""
+    """The caller has used up a quota; it can retry after `retry_after`. Only refusals with `is_new` are audited."""
 
     def __init__(self, sentence: Sentence | str, *, retry_after: timedelta, is_new: bool) -> None:
         self.retry_after, self.is_new = retry_after, is_new
@@ -128,7 +128,7 @@ class WrongPolicy(Misconfigured):
 
 
 class RegistryRefused(RegistrarError):
-    """The registry rejected the call: retrying won't help."""
+    """The registry rejected the call; retrying won't help."""
 
 
 class Unreachable(RegistrarError):
@@ -138,11 +138,11 @@ class Unreachable(RegistrarError):
 
 
 class RegistryUnreachable(Unreachable):
-    """MLflow doesn't respond in time."""
+    """The registry didn't respond in time."""
 
 
 class FilesUnreachable(RegistryUnreachable):
-    """A version's files can't be read in time; the registry itself may still respond."""
+    """A version's files couldn't be read in time; the registry itself may still respond."""
 
 
 class Busy(Unreachable):
@@ -150,7 +150,7 @@ class Busy(Unreachable):
 
 
 class LedgerUnavailable(Unreachable):
-    """The ledger's database doesn't respond in time: nothing was recorded."""
+    """The ledger's database didn't respond in time; nothing was recorded."""
 
 
 class LedgerFileGone(LedgerUnavailable):
@@ -158,22 +158,22 @@ class LedgerFileGone(LedgerUnavailable):
 
 
 class LedgerUpgraded(LedgerUnavailable):
-    """Another version upgraded the tables while this process ran. Only a restart with that version helps."""
+    """Another version upgraded the tables while this process was running. Only a restart with that version helps."""
 
     exit_code = 2
 
 
 class NoLedgerHere(LedgerUnavailable):
-    """This process has no ledger; the bot has it."""
+    """This process has no ledger; the bot does."""
 
 
 class SlackUnreachable(Unreachable):
-    """Slack doesn't respond in time."""
+    """Slack didn't respond in time."""
 
 
 class SlackNotConnected(SlackUnreachable):
-    """This process has no Slack connection; the bot has it."""
+    """This process has no Slack connection; the bot does."""
 
 
 class BotUnreachable(Unreachable):
-    """The bot doesn't respond to the terminal in time."""
+    """The bot didn't respond to the terminal in time."""

@@ -1,4 +1,4 @@
-"""Messages that every part of the bot sends: delayed answers and answers sent directly."""
+"""Messages that every part of the bot sends, such as notices about answers delayed or sent directly."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from bot.domain.core.sentence import Code, Sentence, say
 
 
 def answer_delayed_notice() -> Sentence:
-    """Return the notice for a query while the registry is slow or down."""
+    """Return the notice that an answer is delayed because the registry is slow or down."""
     return say("{product} isn't responding. I'll answer as soon as it does.")
 
 
 def too_many_commands_notice(count: int) -> Sentence:
-    """Refuse another command from a person who has `count` in progress."""
+    """Return the refusal of a command from a person who has `count` others in progress."""
     return say("You have {count} commands in progress. Wait for some of them to finish.", count=count)
 
 
 def sent_directly_notice(error_code: str = "") -> Sentence:
-    """Say that a comparison or timeline was sent directly; `error_code` is Slack's reason, if any."""
+    """Return the notice that a comparison or timeline was sent directly; `error_code` is Slack's reason, if any."""
     if error_code:
         return say("Slack won't let me post here ({code}), so I sent it to you directly.", code=Code(error_code))
     return say(
@@ -26,7 +26,7 @@ def sent_directly_notice(error_code: str = "") -> Sentence:
 
 
 def command_recorded_notice() -> Sentence:
-    """Return the notice for a change that was recorded while the registry is slow or down."""
+    """Return the notice that a change was recorded but delayed because the registry is slow or down."""
     return say(
         "{product} isn't responding. I recorded your command and will carry it out as soon as {product} responds."
     )

@@ -32,7 +32,7 @@ def format_number(value: float, digits: int = 4) -> str:
 
 
 def format_proportion(value: float, total: float | None) -> str:
-    """Return a proportion with its count, `0.93 (93 of 100)`; or just the value without a `total`."""
+    """Return a proportion with its count, such as `0.93 (93 of 100)`; without a `total`, just the value."""
     return (
         format_number(value)
         if total is None

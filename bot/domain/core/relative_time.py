@@ -18,7 +18,7 @@ class RelativeDay(Enum):
     YESTERDAY = "yesterday"
 
     def date_at(self, now: datetime) -> date:
-        """Return the date that it means at `now`."""
+        """Return the date that it refers to at `now`."""
         return now.astimezone(UTC).date() - timedelta(days=self is RelativeDay.YESTERDAY)
 
 
@@ -49,7 +49,7 @@ def parse_moment(text: object) -> timedelta | datetime:
 
 
 def parse_past(text: object) -> timedelta | datetime | RelativeDay:
-    """Parse a start: a time, the beginning of `today` or `yesterday`, or a duration before now."""
+    """Parse a start time: a time, the beginning of `today` or `yesterday`, or a duration before now."""
     return _parse_relative_day(text) or parse_moment(text)
 
 
@@ -77,7 +77,7 @@ def _parse_relative_day(text: object) -> RelativeDay | None:
 
 
 def resolve_start(since: timedelta | datetime | RelativeDay, now: datetime) -> datetime:
-    """Return the time that `since` means at `now`, but no earlier than datetime's minimum."""
+    """Return the time that `since` refers to at `now`, but no earlier than datetime's minimum."""
     if isinstance(since, RelativeDay):
         return datetime.combine(since.date_at(now), time(), UTC)
     try:

@@ -1,7 +1,7 @@
 """Sentences that read the same in Slack, in the terminal, and in the audit log.
 
-A sentence keeps its template and values apart until it's rendered. So Slack can turn a person into a mention and
-escape outside text, the terminal can print plain text, and no model name can ever ping a channel.
+A sentence keeps its template and values separate until it's rendered. That lets Slack turn a person into a mention and
+escape outside text, lets the terminal print plain text, and keeps a model name from ever pinging a channel.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Any
 
 
 class Name(str):
-    """A name from outside (a model, a verb, a file): set apart from the words around it."""
+    """A name from outside (a model, a verb, a file), set apart from the words around it."""
 
     __slots__ = ()
 
 
 class Code(str):
-    """Text to type verbatim: a command, an id, a setting."""
+    """Text to type verbatim: a command, an ID, a setting."""
 
     __slots__ = ()
 
 
 class Channel(str):
-    """A channel as the policy names it: `#name`, or an id, which Slack displays as the name."""
+    """A channel as the policy names it: `#name`, or an ID, which Slack displays as the name."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A person in a sentence, by user id."""
+    """A person in a sentence, by user ID."""
 
     user: str
 
@@ -44,7 +44,7 @@ class Mention:
 class MessageLink:
     """A link to one of Registrar's own messages: in Slack, `label` as a link; elsewhere, `label` and the channel.
 
-    `message` is the message's ordering key, and `posted_by` the key of the outbox message that posts it. `url` is
+    `message` is the message's ordering key, and `posted_by` is the key of the outbox message that posts it. `url` is
     filled in when the sentence is delivered; a link without one names the channel.
     """
 
@@ -67,7 +67,7 @@ class Sentence:
     code: str = field(default="", compare=False)
 
     def with_code(self, code: str) -> Sentence:
-        """Return the sentence with a code."""
+        """Return the sentence with this code."""
         return replace(self, code=code)
 
     def render(self, format_value: Callable[[object], str]) -> str:
@@ -133,7 +133,7 @@ def links_in(value: object) -> Iterator[MessageLink]:
 
 
 def with_urls(sentence: Sentence, urls: Mapping[MessageLink, str]) -> Sentence:
-    """Return the sentence with the addresses of its links."""
+    """Return the sentence with its links' URLs filled in."""
 
     def fill_in(value: object) -> object:
         if isinstance(value, MessageLink):
@@ -190,7 +190,7 @@ _PARSERS_BY_KIND: dict[str, Callable[[Any], object]] = {
 
 
 def pack_sentence(sentence: Sentence) -> dict[str, object]:
-    """Return the sentence as plain JSON values, for a row of the outbox."""
+    """Return the sentence as plain JSON values, for an outbox row."""
     packed: dict[str, object] = {
         "template": sentence.template,
         "args": {name: _pack_argument(value) for name, value in sentence.args.items()},
@@ -236,5 +236,5 @@ def _unpack_argument(packed: object) -> object:
 
 
 def ended_with_period(text: str) -> str:
-    """Return a person's text, with a period unless it already ends with punctuation."""
+    """Return a person's text, adding a period unless it already ends with punctuation."""
     return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

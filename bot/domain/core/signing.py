@@ -1,4 +1,4 @@
-"""Signatures of webhooks and of calls to the HTTP API."""
+"""Signatures for webhooks and HTTP API calls."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def sign_body(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def sign_call(secret: str, *, method: str, path: bytes, nonce: str, timestamp: str, body: bytes) -> str:
-    """Return `v2=` and the hex HMAC-SHA256 of these parts, one per line, the body last.
+    """Return `v2=` and the hex HMAC-SHA256 of these parts, one per line, with the body last.
 
-    `path`: the path as it's sent, percent-encoded, with `?` and the query string if there's one. Only the body can
-    contain a line break, so no two calls are signed the same. Compare it with `hmac.compare_digest`.
+    `path` is the path as sent: percent-encoded, with `?` and the query string, if any. Only the body can contain a line
+    break, so no two calls produce the same signed text. Compare it with `hmac.compare_digest`.
     """
     signed = b"\n".join([method.encode(), path, nonce.encode(), timestamp.encode(), body])
     return f"v2={_hmac(secret, signed)}"
@@ -36,8 +36,8 @@ def _hmac(secret: str, signed: bytes) -> str:
 
 
 def encode_event_id(key: str) -> str:
-    """Return an event's id for a header: printable ASCII, with anything else and `%` percent-encoded as UTF-8.
+    """Return an event's key as an ID for a header: printable ASCII, with `%` and all else percent-encoded as UTF-8.
 
-    An event's key can contain the model's name, so it can have any character.
+    The key can contain the model's name, so it can have any character.
     """
     return quote(key, safe=_UNQUOTED_CHARACTERS)

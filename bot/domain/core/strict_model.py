@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class StrictModel(BaseModel):
-    """A section of the file. An unknown key is an error; values don't change after reading."""
+    """A section of the policy file. An unknown key is an error, and values can't change once they're read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def error_message(error: Mapping[str, Any]) -> str:
-    """Return the message of a pydantic error; for Registrar's own validators, without pydantic's prefix."""
+    """Return a pydantic error's message, without pydantic's prefix if one of Registrar's own validators raised it."""
     return str(error["ctx"]["error"] if error["type"] == "value_error" else error["msg"])
 
 
 def documented_only(**schema: Any) -> Any:
-    """Return a constraint that's only documented in OpenAPI, because the code that checks it gives a better error."""
+    """Return a constraint that's only for OpenAPI's docs, because the code that checks it gives a better error."""
     return Field(json_schema_extra=schema)

@@ -1,1 +1,1 @@
-"""Evidence for auditors: what the ledger shows about a control in a period."""
+"""Evidence for auditors: what the ledger shows about a control over a period."""

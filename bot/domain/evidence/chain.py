@@ -1,4 +1,4 @@
-"""Checks the audit chain for a report: unlike `audit_chain.verify`, it continues after a fault, to find all of them."""
+"""The audit chain check for reports: unlike `audit_chain.verify`, it continues after a fault, to find all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LogFault(NamedTuple):
 
 
 class ChainCheck:
-    """Checks rows in the order of the chain. `anchors` are sorted by number."""
+    """A check that takes rows in chain order. `anchors` are sorted by number."""
 
     def __init__(self, anchors: Iterable[AnchoredHead] = ()) -> None:
         self._last = CHAIN_START
@@ -44,7 +44,7 @@ class ChainCheck:
         yield from self._compare_anchors()
 
     def _compare_anchors(self) -> Iterator[LogFault]:
-        """Yield the first anchor that differs; those after it differ for the same reason."""
+        """Yield a fault for the first anchor that differs; later anchors differ for the same reason."""
         while self._remaining and self._remaining[-1].number <= self._last.number:
             anchor = self._remaining.pop()
             is_other = anchor.number == self._last.number and anchor.hash != self._last.hash

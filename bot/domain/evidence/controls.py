@@ -1,4 +1,4 @@
-"""The controls that a report answers, and the kinds of exceptions that it lists. Pure."""
+"""The controls that reports address, and the kinds of exceptions that they list. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class ExceptionKind(Enum):
-    """What a report lists first: its name in reports, which never changes, and what it means."""
+    """A kind of exception, which reports list first: its name in reports, which never changes, and its meaning."""
 
     OUTSIDE_REGISTRAR = (
         "outside_registrar",
@@ -97,7 +97,7 @@ class ExceptionKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ControlText:
-    """What a control asks for, what its report answers with, and what that doesn't show."""
+    """What a control asks for, what its report provides, and what the report doesn't show."""
 
     title: str
     asks: str
@@ -106,7 +106,7 @@ class ControlText:
 
 
 class Control(Enum):
-    """A control that a report answers."""
+    """A control that a report addresses."""
 
     SOC2_CHANGE_MANAGEMENT = "soc2:CC8.1"
     EU_AI_ACT_RECORDS = "eu-ai-act:12"
@@ -114,7 +114,7 @@ class Control(Enum):
 
     @property
     def text(self) -> ControlText:
-        """What it asks for."""
+        """What the control asks for, what its report provides, and what the report doesn't show."""
         return _TEXTS[self]
 
 

@@ -1,4 +1,4 @@
-"""Builds the population of changes to Production, and the exceptions, from audit events in their order. Pure."""
+"""The population of changes to Production, and the exceptions, built from audit events in order. Pure."""
 
 from __future__ import annotations
 
@@ -64,9 +64,10 @@ LATEST = "9999-12-31T23:59:59.999999+00:00"  # after every event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceQuestion:
-    """What a report is about. Times are canonical texts in UTC, which sort like times; both ends are included.
+    """What a report covers. Times are canonical UTC text, which sorts chronologically; both ends are included.
 
-    `model`: only this model. `sample`: how many changes the sample has. `seed` decides which ones.
+    `model` limits the report to one model; None means all. `sample` is how many changes to sample, and `seed` decides
+    which ones.
     """
 
     since: str
@@ -76,17 +77,20 @@ class EvidenceQuestion:
     seed: int = 7
 
     def covers(self, at: str, model: str | None) -> bool:
-        """Return whether a time is in the period, and a model is among those that the report is about."""
+        """Return whether a time is in the period and the report covers the model."""
         return self.since <= at <= self.until and self.model in {None, model}
 
     def rank(self, change_id: str) -> str:
-        """Return the text by which changes are drawn: the sample has those with the lowest."""
+        """Return the text that ranks a change for sampling; the sample has the changes that rank lowest."""
         return hashlib.sha256(f"{self.seed}:{change_id}".encode()).hexdigest()
 
 
 @dataclass(slots=True)
 class Population:
-    """Takes every audit event once, in order. `first_read_at`: when Registrar first read the registry, if known."""
+    """The changes and exceptions found so far. It's fed every audit event once, in order.
+
+    `first_read_at` is when Registrar first read the registry, if known.
+    """
 
     question: EvidenceQuestion
     parse_policy: Callable[[str], Policy]
@@ -114,7 +118,7 @@ class Population:
         return self.policies[-1][1] if self.policies else None
 
     def add(self, event: Fields) -> None:
-        """Take the next event: its body's fields, with its number."""
+        """Process the next event, given as its body's fields with its number."""
         try:
             if event["tag"] in _ENTRIES and _is_about_production(event):
                 self.recorded.add(self._transition_id(event))
@@ -130,7 +134,7 @@ class Population:
             self.unreadable.append(event["number"])
 
     def report(self, kind: ExceptionKind, event: Fields, **facts: Any) -> None:
-        """Add an exception, if its event is in the period and about the model."""
+        """Add an exception if its event is in the period and about a model that the report covers."""
         if self.question.covers(event["at"], event["model"]):
             self.add_exception(kind, event["at"], event["model"], event["subject"], event["number"], facts)
 
@@ -143,12 +147,12 @@ class Population:
         number: int | None,
         facts: Mapping[str, Any],
     ) -> None:
-        """Add an exception; `number` is that of its audit event."""
+        """Add an exception; `number` is its audit event's number."""
         where = {"at": at, "model": model, "subject": subject, "event": number}
         self.exceptions.append({"kind": kind.code, **where, "facts": facts})
 
     def finish(self) -> None:
-        """Report what should have happened by `question.until`, but didn't."""
+        """Report what should have happened by `question.until` but didn't."""
         for trail in self._to_review.values():
             due = trail.review_due()
             late = {**trail.opened, "at": due, "number": trail.events[-1]}
@@ -228,7 +232,7 @@ class Population:
         return trail.transition if trail else f"promotion:{event['subject']}"
 
     def _enter(self, event: Fields) -> None:
-        """Add a change to Production; a promotion, a rollback, a repair, or a change made outside Registrar."""
+        """Add a change to Production: a promotion, a rollback, a repair, or a change made outside Registrar."""
         if not _is_about_production(event):
             return
         if event["model"] is None:
@@ -280,12 +284,12 @@ class Population:
         }
 
     def _is_baseline(self, event: Fields) -> bool:
-        """Return whether it was in Production when Registrar first read the registry."""
+        """Return whether the version was already in Production when Registrar first read the registry."""
         first_seen_at = self.last_change_at.get(event["model"], event["at"])
         return bool(first_seen_at == event["at"] <= (self.first_read_at or ""))
 
     def _draw(self, change_id: str, trail: RequestTrail | None) -> None:
-        """Keep the details of only those changes that may be in the sample."""
+        """Keep details only for changes that can still be in the sample."""
         self.sampled[change_id] = trail
         if len(self.sampled) > self.question.sample:
             del self.sampled[max(self.sampled, key=self.question.rank)]
@@ -303,7 +307,7 @@ class Population:
             self.report(ExceptionKind.SERVING_NOT_CONFIRMED, event, seen=event["evidence"]["seen"])
 
     def _drift(self, event: Fields) -> None:
-        """Report a moved alias, unless the stage moved with it, which is a change of its own."""
+        """Report a moved alias, unless Production changed to the same version, which is reported separately."""
         alias = event["evidence"].get("production_alias")
         if alias and alias["after"] != self.holders.get(event["model"]):
             self.report(ExceptionKind.ALIAS_OUTSIDE_REGISTRAR, event, **alias)
@@ -313,7 +317,7 @@ class Population:
             self.report(ExceptionKind.FILES_CHANGED, event, **event["evidence"])
 
     def _certify(self, event: Fields) -> None:
-        """Take a new passport, or a new key."""
+        """Process a new passport or a new signing key."""
         self.keys_since = self.keys_since or event["number"]
         if (change := self.changes.get(event["subject"].rpartition(":")[0])) is not None:
             change["passport"] = event["subject"]
@@ -322,7 +326,7 @@ class Population:
         self.imported_models.add(event["model"])
 
     def without_passport(self) -> list[str]:
-        """Return the IDs of the changes that have no passport although there was a key."""
+        """Return the IDs of the changes that have no passport although there was a key to sign it."""
         kinds, first = {kind.value for kind in PASSPORT_KINDS}, self.keys_since
         return [
             change["id"]
@@ -337,7 +341,7 @@ def _is_about_production(event: Fields) -> bool:
 
 
 def _number(label: str | None) -> int | None:
-    """Return the number of `v4`."""
+    """Return a label's version number, such as 4 for `v4`; None without a label."""
     return int(label.removeprefix("v")) if label else None
 
 

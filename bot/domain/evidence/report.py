@@ -1,4 +1,4 @@
-"""Assembles the report from what was found. Pure: the same findings give the same document."""
+"""The report, assembled from the findings. Pure: the same findings give the same document."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def report_document(
 
 
 def _in_order(population: Population) -> list[dict[str, Any]]:
-    """Return the exceptions by kind, oldest first."""
+    """Return the exceptions with their meanings, grouped by kind, oldest first."""
     meanings = {kind.code: kind.meaning for kind in ExceptionKind}
     kinds = list(meanings)
     ordered = sorted(

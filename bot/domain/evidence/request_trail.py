@@ -44,7 +44,7 @@ class RequestTrail:
 
     @property
     def required(self) -> int:
-        """How many people had to approve: what the votes recorded, or else what the rule says."""
+        """How many people had to approve: the highest number recorded with the rule or any vote."""
         recorded = [vote["required"] for vote in self.votes.values() if vote["required"]]
         return int(max([self.rule.get("required", 1), *recorded]))
 
@@ -55,11 +55,11 @@ class RequestTrail:
 
     @property
     def approvers(self) -> list[str]:
-        """The Slack IDs of those who cast them."""
+        """The Slack IDs of the people whose votes count as approvals."""
         return [user for user, vote in self.votes.items() if vote["choice"] == "approve"]
 
     def own_ids(self, policy: Policy | None) -> frozenset[str]:
-        """Return the Slack IDs of everyone behind the request under a policy: see `authorship`."""
+        """Return the Slack IDs of everyone behind the request, according to a policy. See `authorship`."""
         ci, agent = self.facts.get("ci"), self.facts.get("agent")
         made_by = Authorship(
             requester=parse_actor(self.facts["requester"]),
@@ -76,7 +76,7 @@ class RequestTrail:
         self.document()
 
     def add_vote(self, event: Fields, policy: Policy | None) -> None:
-        """Add a vote, cast while `policy` was in effect."""
+        """Add a vote that was cast while `policy` was in effect."""
         by, user = event["evidence"].get("by") or {}, user_of(event, policy)
         rule = policy.rules_for(self.opened["model"]).rule(Stage.PRODUCTION) if policy else None
         named = policy.expand_roles(rule.approvers) if policy and rule else frozenset()
@@ -95,7 +95,7 @@ class RequestTrail:
         }
 
     def approval_faults(self) -> Iterator[tuple[ExceptionKind, dict[str, Any]]]:
-        """Yield what's wrong with the approvals of a request that was executed."""
+        """Yield what's wrong with the approvals of an executed request, and any override of its gates."""
         if self.override:
             yield ExceptionKind.GATES_OVERRIDDEN, self.override
         if self.broke_glass_at:
@@ -110,7 +110,7 @@ class RequestTrail:
             yield ExceptionKind.TOO_FEW_APPROVALS, {"approvals": len(self.approvals), "required": self.required}
 
     def expires_at(self) -> str:
-        """Return when it had to be executed."""
+        """Return the time by which the request had to be executed."""
         return self._after(self.opened["at"], "expires_after")
 
     def review_due(self) -> str:
@@ -123,13 +123,13 @@ class RequestTrail:
         return canonical_time(datetime.fromisoformat(start) + duration)
 
     def changes_for_callers(self) -> list[str]:
-        """Return the recorded differences between the version's signature and the one before it."""
+        """Return the recorded differences between the version's signature and the previous version's."""
         packed = (self.facts.get("seen") or {}).get("callers")
         impact = unpack_caller_impact(packed) if packed else CallerImpact()
         return [*(str(change.sentence) for change in impact.changes), *filter(None, [str(impact.not_compared or "")])]
 
     def document(self) -> dict[str, Any]:
-        """Return it for the sample of a report."""
+        """Return the request as a document for a report's sample."""
         seen = self.facts.get("seen") or {}
         return {
             "id": self.id,
@@ -151,7 +151,7 @@ class RequestTrail:
 
 
 def user_of(event: Fields, policy: Policy | None) -> str:
-    """Return the Slack ID of whoever caused an event; the actor itself if there's none."""
+    """Return the Slack ID of whoever caused an event, or the actor's ID in the ledger if there isn't one."""
     actor = parse_actor(event["actor"])
     known = (event["evidence"].get("by") or {}).get("slack")
     if isinstance(actor, Operator):

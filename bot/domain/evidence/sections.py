@@ -1,4 +1,4 @@
-"""The parts of a report that only one control has: record-keeping, and human oversight. Pure."""
+"""The report sections that only one control has: record-keeping and human oversight. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERDICTS = (EventTag.MONITOR_FAILED, EventTag.MONITOR_NO_VERDICT, EventTag.MONIT
 def record_keeping(
     population: Population, incidents: Iterable[Incident], first_at: str | None, last_at: str | None
 ) -> dict[str, Any]:
-    """Return what Article 12 asks for. `first_at` and `last_at` are the times of the first and the last audit event."""
+    """Return what Article 12 asks for. `first_at` and `last_at` are the times of the first and last audit events."""
     reach = datetime.fromisoformat(last_at) - datetime.fromisoformat(first_at) if first_at and last_at else timedelta()
     return {
         "retention": {
@@ -64,7 +64,7 @@ def oversight(population: Population, incidents: Sequence[Incident]) -> dict[str
 
 
 def _policies(population: Population) -> Iterable[dict[str, Any]]:
-    """Yield each policy that was in effect in the period and the people in it."""
+    """Yield each policy that was in effect during the period, with the people it names."""
     question, loaded = population.question, population.policies
     ends = [*(event["at"] for event, _ in loaded[1:]), None]
     for (event, policy), end in zip(loaded, ends, strict=False):
@@ -115,6 +115,6 @@ def _incident_document(incident: Incident, question: EvidenceQuestion) -> dict[s
 
 
 def _median(documents: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    """Return the middle value; of two, the lower one."""
+    """Return the median; of two middle values, the lower one. None if no document has a value."""
     values = sorted(one[key] for one in documents if one[key] is not None)
     return values[(len(values) - 1) // 2] if values else None

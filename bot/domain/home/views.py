@@ -21,7 +21,7 @@ from bot.domain.transitions.restores import Hold
 class PendingRequest:
     """A pending request that the person can decide.
 
-    `block` is what blocks its version. `is_frozen`: it can't be approved now because of a freeze.
+    `block` is what blocks its version, if anything. `is_frozen`: whether a freeze prevents its approval for now.
     """
 
     request: Request
@@ -32,7 +32,7 @@ class PendingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnRequest:
-    """A request that the person opened, and who it's waiting for, if it's pending."""
+    """A request that the person opened and, if it's pending, who it's waiting for."""
 
     request: Request
     waiting: Sentence | None = None
@@ -40,7 +40,7 @@ class OwnRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeView:
-    """One person's App Home. A number that ends in `_more` counts what isn't shown."""
+    """One person's App Home. A number whose name ends in `_more` counts the items that aren't shown."""
 
     to_decide: Sequence[PendingRequest]
     to_decide_more: int
@@ -88,7 +88,10 @@ RECENT_EVENT_TAGS = (
 
 
 def recent_activity(events: Iterable[ChainedEvent], limit: int) -> list[ChainedEvent]:
-    """Return the events (newest first) that a person would care about, with only the last one about each subject."""
+    """Return the events (newest first) that a person would care about, with only the latest one for each subject.
+
+    A serving timeout doesn't replace another event about its subject; both are returned. `limit` caps the result.
+    """
     by_subject: dict[tuple[str, bool], ChainedEvent] = {}
     for link in events:
         if not _is_noise(link.event):
@@ -98,7 +101,7 @@ def recent_activity(events: Iterable[ChainedEvent], limit: int) -> list[ChainedE
 
 
 def _is_noise(event: Event) -> bool:
-    """Return whether nothing changed: a policy like the one before, or what was there before Registrar."""
+    """Return whether an event reports no change: the first policy, an unchanged one, or state from before Registrar."""
     if event.tag is EventTag.POLICY_LOADED:
         return event.before is None or not event.evidence.get("changes")
     return event.tag is EventTag.TRANSITION_OBSERVED and event.why == BEFORE_REGISTRAR

@@ -1,1 +1,1 @@
-"""Which files a version has, down to each byte."""
+"""File integrity: exactly which files a version has, byte for byte."""

@@ -1,4 +1,4 @@
-"""The digest of a version: its manifest, how far it has been hashed, and whether the files still match."""
+"""The digest of a version: its manifest, how much has been hashed, and whether the files still match."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class DigestState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionDigest:
-    """The digest of one version. Its ID contains the version's identity, so a re-created version has another one.
+    """The digest of one version. Its ID contains the version's identity, so a re-created version gets a new one.
 
-    `manifest` is what was recorded; empty until then. `partial` holds the files that are hashed so far, in the first
-    pass or in a comparison, so that a restart continues there. `file_count` and `byte_count` are those of the listing,
-    for the progress; None until it was read. `changed` are the paths that differed at the last comparison.
+    `manifest` is what was recorded; empty until then. `partial` has the files hashed so far, in the first pass or in a
+    comparison, so that a restart can resume there. `file_count` and `byte_count` come from the file listing, to show
+    progress; None until it's read. `changed` has the paths that differed at the last comparison.
     """
 
     id: str
@@ -53,26 +53,26 @@ class VersionDigest:
         return self.state is DigestState.RECORDED
 
     def record(self, found: FileManifest, now: datetime) -> VersionDigest:
-        """Return the digest after all its files were hashed for the first time."""
+        """Return the digest once all its files have been hashed for the first time; `found` is their manifest."""
         ended = replace(self.end_pass(), file_count=len(found.files), byte_count=found.size)
         return replace(ended, state=DigestState.RECORDED, manifest=found, recorded_at=now, compared_at=self.began_at)
 
     def compare(self, changed: Iterable[str]) -> VersionDigest:
-        """Return the digest after a comparison of its files; `changed` are the paths that differ."""
+        """Return the digest once its files have been compared; `changed` has the paths that differ."""
         return replace(self.end_pass(), compared_at=self.began_at, changed=tuple(changed))
 
     def end_pass(self, why: str = "") -> VersionDigest:
-        """Return the digest with no pass that's running or due."""
+        """Return the digest with no pass running or due."""
         return replace(self, partial=EMPTY_MANIFEST, began_at=None, due_at=None, attempts=0, why=why)
 
     def give_up(self, state: DigestState, why: str) -> VersionDigest:
-        """Return the digest after its files couldn't be hashed or compared. What's recorded stays recorded."""
+        """Return the digest after giving up on hashing or comparing its files. A recorded manifest stays recorded."""
         if self.is_recorded:
             return replace(self.end_pass(why), compared_at=self.began_at)
         return replace(self.end_pass(why), state=state)
 
     def begin_again(self, now: datetime) -> VersionDigest:
-        """Return the digest, due now, with a pass that hasn't begun."""
+        """Return the digest with a new pass that's due now and hasn't begun."""
         return replace(self.end_pass(), due_at=now)
 
 
@@ -82,11 +82,11 @@ def digest_id(version: VersionInfo) -> str:
 
 
 def digest_key(model: str, version: int, identity: VersionIdentity) -> str:
-    """Return the ID of the digest of the version with this identity."""
+    """Return the digest's ID for the version with this identity."""
     return f"{model}/{version}/{identity.fingerprint}"
 
 
 def new_digest(model: str, version: int, identity: VersionIdentity, now: datetime) -> VersionDigest:
-    """Return a digest whose files are to be hashed now."""
+    """Return a new digest, due for hashing now."""
     key = digest_key(model, version, identity)
     return VersionDigest(id=key, model=model, version=version, identity=identity, requested_at=now, due_at=now)

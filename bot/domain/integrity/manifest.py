@@ -1,4 +1,4 @@
-"""Manifests: the path, size, and SHA-256 of each file of a version, in the layout of OpenSSF's model-signing 1.x."""
+"""Manifests: the path, size, and SHA-256 of each file in a version, in the layout of OpenSSF's model-signing 1.x."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IGNORED_PATHS = ("registered_model_meta",)  # MLflow adds it to a downloaded mod
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file: its path relative to the model's folder, with `/`; its size in bytes; and its SHA-256 in hex."""
+    """One file: its path relative to the model's folder, with `/` separators; size in bytes; and SHA-256 in hex."""
 
     path: str
     size: int
@@ -44,7 +44,7 @@ class FileManifest:
 
     @cached_property
     def root_digest(self) -> str:
-        """model-signing's digest of a model: the SHA-256 of all files' digests in a row. It doesn't cover paths."""
+        """model-signing's digest of a model: the SHA-256 of the files' concatenated digests. It doesn't cover paths."""
         return hashlib.sha256(b"".join(bytes.fromhex(entry.sha256) for entry in self.files)).hexdigest()
 
     @cached_property
@@ -53,7 +53,7 @@ class FileManifest:
         return hashlib.sha256(canonical_bytes(self.predicate())).hexdigest()
 
     def predicate(self) -> dict[str, Any]:
-        """Return the manifest as model-signing's predicate, with the size of each file, which model-signing ignores."""
+        """Return the manifest as model-signing's predicate, plus each file's size, which model-signing ignores."""
         serialization = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
         return {
             "serialization": serialization | {"ignore_paths": list(IGNORED_PATHS)},
@@ -64,7 +64,7 @@ class FileManifest:
         }
 
     def statement(self, name: str) -> dict[str, Any]:
-        """Return the manifest as the in-toto statement that model-signing reads; `name` is the subject's."""
+        """Return the manifest as the in-toto statement that model-signing reads; `name` is the subject's name."""
         return {
             "_type": STATEMENT_TYPE,
             "subject": [{"name": name, "digest": {"sha256": self.root_digest}}],
@@ -73,14 +73,14 @@ class FileManifest:
         }
 
     def changed_paths(self, now: FileManifest) -> list[str]:
-        """Return the paths of the files that were changed, removed, or added, sorted."""
+        """Return the sorted paths of the files that were changed, removed, or added."""
         before, after = ({entry.path: entry for entry in manifest.files} for manifest in (self, now))
         return sorted(path for path in before | after if before.get(path) != after.get(path))
 
     def resized_paths(self, listing: Mapping[str, int | None]) -> list[str]:
-        """Return the paths of the files that were removed, added, or have another size, sorted.
+        """Return the sorted paths of the files that were removed, were added, or have a different size.
 
-        `listing` has the size of each file, None if it's unknown.
+        `listing` has each file's size, or None if it's unknown.
         """
         sizes = {entry.path: entry.size for entry in self.files}
         gone = sizes.keys() ^ listing.keys()
@@ -88,9 +88,9 @@ class FileManifest:
 
 
 def is_valid_path(path: str) -> bool:
-    """Return whether a path names a file within a folder, the same one on every system.
+    """Return whether a path names a file within a folder, and the same file on every system.
 
-    It's relative and written with `/`, without `..`, empty parts, backslashes, NUL, or text that isn't Unicode.
+    It must be relative and use `/`, without `.`, `..`, or empty parts, backslashes, NUL, or text that isn't Unicode.
     """
     is_text = not any(char in "\\\0" or "\ud800" <= char <= "\udfff" for char in path)
     return is_text and not {"", ".", ".."}.intersection(path.split("/"))

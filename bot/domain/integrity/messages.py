@@ -1,4 +1,4 @@
-"""How a version's files are described to people."""
+"""Messages about a version's files: their names, the hashing progress, and the digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def format_bytes(count: int) -> str:
-    """Return a size with three significant digits: `812 bytes`, `3.1 MB`."""
+    """Return a size with three significant digits, such as `812 bytes` or `3.1 MB`."""
     size, unit = float(count), 0
     while size >= 1000 and unit < len(_UNITS) - 1:
         size, unit = size / 1000, unit + 1
@@ -23,14 +23,14 @@ def format_bytes(count: int) -> str:
 
 
 def name_files(paths: Sequence[str]) -> Sentence:
-    """Return the first paths, and how many more there are."""
+    """Return the first few paths, and how many more there are."""
     named: list[object] = [Code(truncate(path, MAX_PATH_LENGTH)) for path in paths[:MAX_NAMED_FILES]]
     more = len(paths) - MAX_NAMED_FILES
     return say("{files}", files=[*named, f"{more:,} more"] if more > 0 else named)
 
 
 def hashing_progress(digest: VersionDigest) -> Sentence:
-    """Return how many of a version's files are hashed, in this pass."""
+    """Return how many of a version's files and bytes have been hashed in this pass, or why it's waiting."""
     what = "Comparing its files" if digest.is_recorded else "Hashing its files"
     if digest.why:
         return say("{what}: waiting. {why}", what=what, why=digest.why)
@@ -47,7 +47,10 @@ def hashing_progress(digest: VersionDigest) -> Sentence:
 
 
 def describe_digest(digest: VersionDigest) -> Sentence:
-    """Return what was recorded, and whether it has changed: the digest in full, the number of files, and their size."""
+    """Return the recorded digest in full, the number of files and their size, and which files have changed.
+
+    If nothing is recorded, return the hashing progress, or why there's no digest.
+    """
     if not digest.is_recorded:
         return hashing_progress(digest) if digest.state is DigestState.WAITING else say("{why}", why=digest.why)
     recorded = say(

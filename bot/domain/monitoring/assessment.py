@@ -22,10 +22,10 @@ MAX_UNJUDGED_CHECKS = 3  # consecutive checks without an expected verdict, after
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """The result of a rule for one value.
+    """A rule's result for one value.
 
-    `is_worse` is None if there's no verdict. With a `why` or a `judged_to`, the rule should have reached one but
-    didn't; with neither, there's nothing new to evaluate.
+    `is_worse` is None if there's no verdict. In that case, a `why` or a `judged_to` means that the rule should have
+    reached one but didn't; with neither, there's nothing new to evaluate.
     """
 
     is_worse: bool | None
@@ -40,7 +40,7 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The outcome of a check, why, and the monitor's state before and after it."""
+    """A check's outcome, the reason for it, the monitor's previous status, and its new state."""
 
     outcome: CheckOutcome
     monitor_state: MonitorState
@@ -49,31 +49,31 @@ class Verdict:
 
     @property
     def has_changed(self) -> bool:
-        """Tell whether the monitor's status changed."""
+        """Whether the monitor's status changed."""
         return self.monitor_state.state is not self.previous_status
 
     @property
     def is_new_failure(self) -> bool:
-        """Tell whether the monitor's status became FAILED with this check."""
+        """Whether this check changed the monitor's status to FAILED."""
         return self.has_changed and self.monitor_state.state is MonitorStatus.FAILED
 
 
 def _is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
-    """Tell whether the value is outside the hard limit; a value equal to the limit isn't, and neither is NaN."""
+    """Return whether the value is outside the hard limit; a value equal to the limit isn't, and neither is NaN."""
     return rule.hard_limit is not None and (
         value < rule.hard_limit if rule.higher_is_better else value > rule.hard_limit
     )
 
 
 def is_warmed_up(monitor: Monitor, term: ProductionTerm, now: datetime) -> bool:
-    """Tell whether the warm-up after the promotion, in which only the hard limit counts, is over."""
+    """Return whether the warm-up after the promotion, during which only the hard limit counts, is over."""
     return now >= term.since + monitor.rule.warmup_duration
 
 
 def verdicts_due_since(monitor: Monitor, term: ProductionTerm, now: datetime) -> datetime:
-    """Return when verdicts became due: at the end of the warm-up, or at the monitor's last change if that was later.
+    """Return when verdicts became due: the end of the warm-up or the monitor's last change, whichever is later.
 
-    A change in the future, after the clock was set back, doesn't count.
+    A change that's in the future because the clock was set back doesn't count.
     """
     warm = term.since + monitor.rule.warmup_duration
     return max(warm, monitor.created_at) if monitor.created_at <= now else warm
@@ -89,11 +89,11 @@ def assess(
     warmed_up: bool,
     due_since: datetime | None = None,
 ) -> Verdict:
-    """Return the verdict of a check.
+    """Return the verdict for a check.
 
-    `previous` comes from `state_for_term`. `result` is None if the rule wasn't applied: before the monitor is
-    `warmed_up`, or without a value. `due_since` comes from `verdicts_due_since`; without it, a monitor that never has
-    anything new to evaluate goes unnoticed. Pure: the same arguments give the same verdict.
+    `previous` comes from `state_for_term`. `result` is None if the rule wasn't applied, because the monitor isn't
+    `warmed_up` yet or there's no value. `due_since` comes from `verdicts_due_since`; without it, a monitor that never
+    has anything new to evaluate goes unnoticed. Pure: the same arguments give the same verdict.
     """
     rule = monitor.rule
     seen = replace(
@@ -136,7 +136,7 @@ def assess(
 def _no_new_verdict(
     rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None
 ) -> Verdict:
-    """Return the verdict when there's nothing new to evaluate; if the last window had none, there's still none."""
+    """Return the verdict when there's nothing new to evaluate. If the last window got none, there's still none."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
         why = say("Data is back, but there's no verdict yet.").with_code(Reason.NOT_JUDGED_YET)
         return _make_verdict(CheckOutcome.OK, previous, current, previous.state, why)
@@ -150,7 +150,7 @@ def _no_new_verdict(
 
 
 def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datetime | None) -> Sentence | None:
-    """Return a sentence that says a verdict is overdue, and since when; None if no verdict is overdue."""
+    """Return a sentence that says a verdict is overdue, and since when or why; None if none is overdue."""
     if due_since is None or current.at is None:
         return None
     window = rule.window if rule.kind.compares_windows else timedelta()
@@ -168,7 +168,7 @@ def _overdue_reason(rule: MonitorConfig, current: MonitorState, due_since: datet
 def _is_waiting_for_readings(
     rule: MonitorConfig, current: MonitorState, result: RuleResult, due_since: datetime | None
 ) -> bool:
-    """Tell whether the monitor only lacks readings for its first verdict and couldn't have them yet."""
+    """Return whether the monitor lacks a first verdict only because it can't have enough readings yet."""
     if due_since is None or current.at is None:
         return current.points < rule.required_points
     if result.judged_to is not None and result.judged_to - rule.window < due_since:
@@ -181,7 +181,7 @@ def _is_waiting_for_readings(
 
 
 def _unjudged_verdict(previous: MonitorState, current: MonitorState, why: Sentence) -> Verdict:
-    """Return the verdict when the rule should have reached one but didn't: a failed monitor stays failed."""
+    """Return the verdict when the rule should have reached one but didn't. A failed monitor stays failed."""
     current = replace(current, unjudged=previous.unjudged + 1)
     return _make_verdict(CheckOutcome.UNJUDGED, previous, current, _unjudged_status(previous, current), why)
 
@@ -193,7 +193,7 @@ def _unjudged_status(previous: MonitorState, current: MonitorState) -> MonitorSt
 
 
 def _or_previous(value: float, previous: float | None) -> float | None:
-    """Return a value, or the previous one if it's NaN: within a window, nothing new is known."""
+    """Return the value, or the previous one if it's NaN, since nothing new is known until a window is complete."""
     return previous if isnan(value) else value
 
 
@@ -231,7 +231,7 @@ def _hard_limit_verdict(rule: MonitorConfig, previous: MonitorState, current: Mo
 def _verdict_without_value(
     rule: MonitorConfig, previous: MonitorState, current: MonitorState, reading: Reading
 ) -> Verdict:
-    """Return the verdict for a check without a value: a monitor that failed stays failed, and its counts are kept.
+    """Return the verdict for a check without a value. A failed monitor stays failed, and its counts are kept.
 
     If a verdict was already missing, it's still missing for the same reason.
     """

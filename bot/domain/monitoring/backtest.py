@@ -25,10 +25,10 @@ HOUR = timedelta(hours=1)
 
 @dataclass(slots=True)
 class BacktestCoverage:
-    """How much of the time from `since` to `until` a replayed rule covered, and why it didn't cover the rest.
+    """How much of the period from `since` to `until` a replayed rule covered, and why it didn't cover the rest.
 
-    A block with a verdict covers its window. With other rules, a check with a verdict covers the time since the
-    previous check, at most twice the interval between checks.
+    A block with a verdict covers its window. With rules that don't use blocks, a check with a verdict covers the time
+    since the previous check, but at most twice the interval between checks.
     """
 
     since: datetime
@@ -38,7 +38,7 @@ class BacktestCoverage:
     _reasons: dict[str, tuple[timedelta, Sentence]] = field(default_factory=dict)  # by code: how long, and why
 
     def add(self, rule: MonitorConfig, at: datetime, result: RuleResult | None, why: Sentence | None) -> None:
-        """Count a check; `why` is why the rule wasn't applied, if it wasn't."""
+        """Count a check. If the rule wasn't applied, `why` is the reason."""
         last = max(self.last_check_at or self.since, self.since)
         share = min(at - last, 2 * rule.every)
         if at - last > share:
@@ -55,7 +55,7 @@ class BacktestCoverage:
 
     @property
     def why(self) -> Sentence | None:
-        """Return the main reason for the time that wasn't covered; None if enough was."""
+        """The main reason why part of the period wasn't covered; None if enough of it was."""
         if self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since):
             return None
         left = {**self._reasons}
@@ -72,10 +72,10 @@ _NOT_MEASURED = say("Most of the time that wasn't covered has no measurements.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """The result of a replay of the time from `since` to `until`.
+    """The result of replaying the period from `since` to `until`.
 
-    `judged_time` is how much of it the rule covered; if that's below `MIN_JUDGED_SHARE`, `why` is the reason. `bound`
-    and `baseline_value` are the ones at the end; `points` are the measured values, oldest first.
+    `judged_time` is how much of it the rule covered; if that's less than `MIN_JUDGED_SHARE`, `why` is the reason.
+    `bound` and `baseline_value` are the final ones; `points` are the measured values, oldest first.
     """
 
     monitor: Monitor
@@ -98,22 +98,22 @@ class Backtest:
 
     @property
     def hours_judged(self) -> int:
-        """How many of the hours were covered."""
+        """How many of the replayed hours the rule covered."""
         return round(self.judged_time / HOUR)
 
     @property
     def is_judged(self) -> bool:
-        """Tell whether the rule covered enough of the time for a conclusion."""
+        """Whether the rule covered enough of the period to draw a conclusion."""
         return self.judged_time >= MIN_JUDGED_SHARE * (self.until - self.since)
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether the monitor would have failed in the replayed time, or was already failing at its start."""
+        """Whether the monitor would have failed during the period, or was already failing when it began."""
         return bool(self.firings) or self.earlier_failure is not None
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return what it covered, as plain JSON values for the audit log."""
+        """What the backtest covered, as plain JSON values for the audit log."""
         return {
             "since": self.since.isoformat(),
             "until": self.until.isoformat(),
@@ -124,12 +124,12 @@ class Backtest:
 
     @property
     def coverage(self) -> str:
-        """Return how much the rule covered: `covered 166 of 168 hours`."""
+        """How much the rule covered, such as `covered 166 of 168 hours`."""
         return f"covered {self.hours_judged:,} of {self.hours:,} hours"
 
     @property
     def sentence(self) -> Sentence:
-        """Return a summary: when the monitor would have fired, how much was covered, and why the rest wasn't."""
+        """A summary: when the monitor would have fired, how much was covered, and why the rest wasn't."""
         name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
         span = format_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
@@ -169,7 +169,7 @@ class Backtest:
 
     @property
     def chart(self) -> MonitorChart:
-        """Return the chart: the values, the bounds, and where the monitor would have fired."""
+        """The chart: the values, the bounds, and when the monitor would have fired."""
         fired = {one.at: one.value for one in self.firings}
         shown = sorted((dict(self.points) | fired).items())
         return MonitorChart(

@@ -1,4 +1,4 @@
-"""Messages about changed files of the version in Production."""
+"""Messages about changes to the files of the version in Production."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bot.domain.monitoring.incident_messages import version_code
 
 
 def files_line(changed: Sequence[str]) -> Sentence:
-    """Return an incident's line about the files that aren't the recorded ones."""
+    """Return an incident's line about the files that differ from what was recorded."""
     return say("Changed, removed, or added: {files}", files=name_files(changed))
 
 
 def who_approved(people: Sequence[Actor], digest: str) -> Sentence:
-    """Return who put the recorded files into Production, with their digest."""
+    """Return who approved the recorded files for Production, with the start of their digest."""
     who = join_with_conjunction([format_actor(person) for person in people], "and")
     return say("{who} approved the files with digest {digest}.", who=who, digest=Code(digest[:SHORT_DIGEST_LENGTH]))
 
 
 def files_match_again(version: int | None, since: datetime, now: datetime) -> Sentence:
-    """Return the resolution once a comparison finds no difference."""
+    """Return the resolution after a comparison finds that the files match what was recorded."""
     return say(
         "The files of {v} match what was recorded again, after {age}.",
         v=version_code(version),

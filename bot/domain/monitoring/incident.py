@@ -52,7 +52,7 @@ class IncidentStatus(Enum):
 
 
 class IncidentEnding(Enum):
-    """How an incident ended. Only the first value is good news."""
+    """How an incident ended. Only RECOVERED is good news."""
 
     RECOVERED = "recovered"  # its monitors are healthy again, with this version or with the one restored
     RESTORED = "restored"  # rolled back, verified, and confirmed by the endpoint if there's a probe; not measured yet
@@ -67,9 +67,9 @@ class IncidentEnding(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentResolution:
-    """How an incident ended, the sentence that says so, who ended it, and where the ending was announced.
+    """How an incident ended, the sentence that says so, who ended it, and where that was announced.
 
-    `announced_in` is the ordering key of that message in Slack; empty if there's none besides the incident's thread.
+    `announced_in` is the ordering key of the announcement in Slack; empty if it's only in the incident's thread.
     """
 
     ending: IncidentEnding
@@ -107,7 +107,7 @@ class Incident:
     ended_in: str = ""  # the ordering key of the message that announces what ended it
 
     def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
-        """Return the incident with this line for a monitor, which joins if necessary, with at most `max_lines`."""
+        """Return the incident with this line for `monitor`, which joins if needed; keep at most `max_lines` lines."""
         if monitor not in self.monitors:
             return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
@@ -115,7 +115,7 @@ class Incident:
         return replace(self, lines=lines)
 
     def with_resolution(self, resolution: IncidentResolution, at: datetime) -> Incident:
-        """Return the incident as resolved at this time."""
+        """Return the incident, resolved at this time."""
         return replace(
             self,
             resolved_at=at,
@@ -127,22 +127,22 @@ class Incident:
 
     @property
     def chart_key(self) -> str:
-        """The key of the outbox message with its chart. The ledger records where that was posted under the same key."""
+        """The key of the outbox message with its chart. The ledger uses the same key to record where it was posted."""
         return f"chart:{self.id}:opened"
 
     @property
     def is_of_source(self) -> bool:
-        """Tell whether it's about a source with many monitors, rather than one model."""
+        """Whether it's about a source with many monitors, rather than one model."""
         return not self.model
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it isn't resolved."""
+        """Whether it's unresolved."""
         return self.resolved_at is None
 
 
 def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return the monitors of an incident, in its order; an incident about a source names their models, too."""
+    """Return an incident's monitors, in its order. An incident about a source also lists their models' names."""
     if incident.is_of_source:
         by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
     else:
@@ -152,7 +152,7 @@ def monitors_of_incident(incident: Incident, monitors: Iterable[Monitor]) -> lis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrippedBreaker:
-    """A tripped circuit breaker of one model, or of all if `model` is empty: no automatic rollbacks until a reset."""
+    """A tripped circuit breaker: no automatic rollbacks of `model` (if empty, of any model) until it's reset."""
 
     model: str
     at: datetime
@@ -160,7 +160,7 @@ class TrippedBreaker:
 
 
 def is_common_cause(failing: int, watching: int) -> bool:
-    """Tell whether enough of a source's monitors are affected to make the source itself suspect."""
+    """Return whether enough of a source's monitors are affected to make the source itself suspect."""
     return failing >= COMMON_CAUSE_COUNT and failing >= COMMON_CAUSE_SHARE * watching
 
 
@@ -202,7 +202,7 @@ class DecisionInput:
 
 @dataclass(frozen=True, slots=True)
 class IncidentDecision:
-    """What to do, and why no more than that. A `trip_reason` also trips the circuit breaker."""
+    """What to do about a failing monitor, and why not more. A `trip_reason` also trips the circuit breaker."""
 
     status: IncidentStatus
     why: Sentence | None = None
@@ -212,7 +212,9 @@ class IncidentDecision:
 def decide(inputs: DecisionInput) -> IncidentDecision:
     """Return what to do about a failing monitor.
 
-    Check, in this order, what invalidates the verdict, what stops every action, and the monitor's own action.
+    In this order, check what invalidates the verdict (Production changed, the source is suspect), whether the monitor
+    only records or alerts (a dry run, a silence, `notify`), what stops every rollback (stopped automation, a freeze, no
+    target), and whether it asks first or rolls back automatically.
     """
     rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
     if inputs.serving_transition_id != inputs.transition_id:
@@ -304,7 +306,7 @@ _ESCALATION_LEVELS = {
 
 
 def is_escalation(decision: IncidentDecision, old: Incident) -> bool:
-    """Tell whether a later decision goes further than what was done before, or has a different reason."""
+    """Return whether a later decision goes further than what was done before, or has a different reason."""
     if decision.status is old.doing:
         return decision.status is IncidentStatus.HELD and reason_of(decision.why) != reason_of(old.why)
     return _ESCALATION_LEVELS.get(decision.status, 0) >= _ESCALATION_LEVELS.get(old.doing, 9)

@@ -18,7 +18,7 @@ MAX_MENTIONED = 10  # people and groups on call, in one message
 
 
 def version_code(version: int | None) -> Code:
-    """Return a version as a value for a sentence."""
+    """Return a version formatted for a sentence: `v4`, or `?` if it's unknown."""
     return Code("?" if version is None else f"v{version}")
 
 
@@ -37,12 +37,12 @@ def monitor_line(monitor: Monitor, why: Sentence) -> Sentence:
 
 
 def source_line(monitor: Monitor, why: Sentence) -> Sentence:
-    """Return the line for an incident about a source: it names the model, too, since several can be affected."""
+    """Return a monitor's line in an incident about a source. It also names the model, since several can be affected."""
     return say("{model} {monitor}: {why}", model=Name(monitor.model), monitor=Code(monitor.name), why=why)
 
 
 def blind_reason(monitor: Monitor, status: MonitorStatus, why: Sentence) -> Sentence:
-    """Return why there's no verdict, for `monitor_line` and `source_line`, and what that means if it's armed."""
+    """Return why there's no verdict and what that means for an armed monitor, for `monitor_line` and `source_line`."""
     if status is not MonitorStatus.CANT_JUDGE:
         return why
     if not monitor.is_armed:
@@ -68,7 +68,7 @@ def target_skipped(version: int, min_served: timedelta) -> Sentence:
 
 
 def action_taken(incident: Incident) -> Sentence:
-    """Return what was done, why no more than that, and what to do next; post it whenever `doing` changes."""
+    """Return what was done, why not more, and what to do next. Post it whenever the incident's `doing` changes."""
     if incident.doing is IncidentStatus.INTENT:
         step = say("{old} → {new}", old=version_code(incident.version), new=version_code(incident.target))
         return say("Rolling back {step} automatically. {nothing}", step=step, nothing=NO_ACTION_NEEDED)
@@ -168,13 +168,13 @@ _STATUSES_WITHOUT_ACTION = {
 
 
 def rollback_command(incident: Incident, flag: str = "") -> Code:
-    """Return the command for the incident's rollback, to run manually."""
+    """Return the command for running the incident's rollback manually."""
     to = "" if incident.target is None else f" {incident.target}"
     return Code(f'/model rollback {incident.model}{to}{flag} --reason "…"')
 
 
 def _reset_command(incident: Incident) -> Code:
-    """Return the command that resumes automatic rollbacks: for this model, or for all if their limit was reached."""
+    """Return the command that resumes automatic rollbacks: for this model, or for all if that limit was reached."""
     is_of_all = reason_of(incident.why) == Reason.LIMIT_OF_ALL_REACHED
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
 
@@ -190,7 +190,7 @@ def _source_step(incident: Incident) -> Sentence:
 
 
 def ownership(incident: Incident, on_call: Sequence[str] = ()) -> Sentence:
-    """Return who acknowledged the incident and when; if no one has, mention those on call, users or user groups."""
+    """Return who acknowledged the incident and when. If no one has, mention the users or user groups on call."""
     if incident.acknowledged_by is None:
         return say("Unacknowledged. On call: {who}", who=_mentions(on_call)) if on_call else say("Unacknowledged.")
     return say("Acknowledged by {who}, {at}.", who=format_actor(incident.acknowledged_by), at=incident.acknowledged_at)
@@ -202,7 +202,7 @@ def acknowledged(by: Actor) -> Sentence:
 
 
 def acknowledged_before(incident: Incident, now: datetime) -> Sentence:
-    """Return the answer to someone who acknowledges an incident that another person has."""
+    """Return the answer to someone who acknowledges an incident that someone else has already acknowledged."""
     return say(
         "{who} acknowledged this {age} ago.",
         who=format_actor(incident.acknowledged_by) if incident.acknowledged_by else "Someone",
@@ -282,12 +282,12 @@ def not_confirmed(version: int) -> Sentence:
 
 
 def monitoring_is_back(since: datetime, now: datetime) -> Sentence:
-    """Return the resolution once the last of its monitors reaches a verdict again or is warming up."""
+    """Return the resolution once all of an incident's monitors have a verdict again or are warming up."""
     return say("Monitoring is back after {age}.", age=format_duration(now - since))
 
 
 def source_recovered(source: str, since: datetime, now: datetime) -> Sentence:
-    """Return the resolution of an incident about a source that's no longer suspect."""
+    """Return the resolution of an incident about a source whose monitors stopped failing together."""
     return say(
         "The monitors that use {source} stopped failing together after {age}.",
         source=Code(source),
@@ -310,7 +310,7 @@ def rolled_back_manually(move: Transition) -> Sentence:
 
 
 def superseded(version: int | None, transition: Transition | None) -> Sentence:
-    """Return the resolution after Production changed in another way.
+    """Return the resolution after Production changed, but not by this incident's rollback or a manual one.
 
     `transition` is the one that changed it; None if the version left Production without a successor.
     """
@@ -337,7 +337,7 @@ _TRANSITION_SENTENCES = {
 
 
 def unwatched(ending: IncidentEnding, monitor: str, by: Actor | None) -> Sentence:
-    """Return the resolution after the last of its monitors was paused, changed, or removed."""
+    """Return the resolution after an incident's last active monitor was paused, changed, or removed."""
     if by is None:
         return say(
             "Ended: {monitor} was paused, changed, or removed, so nothing monitors this now.", monitor=Code(monitor)
@@ -362,7 +362,7 @@ def resolved(incident: Incident) -> Sentence:
 
 
 def breaker_tripped(breaker: TrippedBreaker, incident: MessageLink) -> Sentence:
-    """Return the channel message about stopped automatic rollbacks, because of an incident."""
+    """Return the channel message that automatic rollbacks have stopped because of an incident."""
     reset = Code(f"/model monitor reset {breaker.model or '--all'}")
     return say(
         "⛔ Automatic rollbacks of {model} have stopped. {why} Monitors now ask before rolling back. {incident}. An "
@@ -375,7 +375,7 @@ def breaker_tripped(breaker: TrippedBreaker, incident: MessageLink) -> Sentence:
 
 
 def breaker_reset(model: str, by: Actor) -> Sentence:
-    """Return the channel message about resumed automatic rollbacks."""
+    """Return the channel message that someone resumed automatic rollbacks."""
     return say("{who} resumed automatic rollbacks of {model}.", who=format_actor(by), model=_model_or_all(model))
 
 

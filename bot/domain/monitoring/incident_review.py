@@ -1,4 +1,4 @@
-"""The review of an incident: its timeline, how long it took, who did what, and what to follow up. No I/O, no clock."""
+"""An incident's review: its timeline, how long it took, who did what, and what to follow up on. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ REVIEWED_TAGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentFacts:
-    """What the ledger has about an incident."""
+    """What the ledger knows about an incident."""
 
     incident: Incident
     monitors: Sequence[Monitor] = ()  # those of its monitors that still exist
@@ -69,7 +69,7 @@ class ReviewEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentReview:
-    """The review of an incident. A duration is None if it isn't known or didn't happen."""
+    """The review of an incident. A duration is None if it's unknown or if what it measures didn't happen."""
 
     incident_id: str
     subject: Sentence
@@ -86,12 +86,12 @@ class IncidentReview:
 
 
 def has_review(incident: Incident) -> bool:
-    """Return whether the end of an incident is worth a review: only if monitors failed."""
+    """Return whether an incident gets a review when it ends: only if monitors failed."""
     return incident.kind in {IncidentKind.FAILED, IncidentKind.SOURCE}
 
 
 def review(facts: IncidentFacts) -> IncidentReview:
-    """Return the review of an incident; of one that isn't over, what's known so far."""
+    """Return the review of an incident, or what's known so far if it isn't over."""
     incident = facts.incident
     people = [event for event in facts.events if not isinstance(event.actor, Automation)]
     ends = [event.at for event in facts.events if event.tag is EventTag.INCIDENT_RESOLVED]
@@ -123,7 +123,7 @@ def _display_names(events: Sequence[Event]) -> dict[str, str]:
 
 
 def _restored_at(facts: IncidentFacts) -> datetime | None:
-    """Return when a good version served again: by the endpoint's report if it's checked, else by the registry."""
+    """Return when a good version was serving again, according to the endpoint if it's checked, or else the registry."""
     if facts.incident.ending is IncidentEnding.NOT_CONFIRMED:
         return None
     if facts.serving is not None and facts.serving.confirmed_at:
@@ -204,7 +204,7 @@ def _restored_version_follow_up(facts: IncidentFacts) -> Iterator[Sentence]:
 
 
 def _acknowledgment_follow_up(incident: Incident) -> Iterator[Sentence]:
-    """Say that no one acknowledged the incident, or only late."""
+    """Yield a follow-up if the incident was acknowledged late or not at all."""
     until = incident.acknowledged_at or incident.resolved_at
     if until is None or until - incident.opened_at < SLOW_ACKNOWLEDGMENT:
         return
@@ -216,7 +216,7 @@ def _acknowledgment_follow_up(incident: Incident) -> Iterator[Sentence]:
 
 
 def _monitor_follow_up(monitor: Monitor) -> Sentence | None:
-    """Return what would let a monitor do more the next time; None if nothing is missing."""
+    """Return what to change so that a monitor can do more next time; None if there's nothing to change."""
     name, model = Code(monitor.name), monitor.model
     if monitor.is_paused:
         return say(

@@ -1,4 +1,4 @@
-"""An incident's review as Markdown, for a wiki or a repository: the same facts give the same bytes."""
+"""An incident's review as Markdown, for a wiki or a repository. The same facts always give the same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.domain.monitoring.incident_review import IncidentReview, ReviewEntry
 
 
 def to_markdown(review: IncidentReview) -> str:
-    """Return the review as Markdown. Its times are in UTC, so that everyone reads the same."""
+    """Return the review as Markdown. Times are in UTC, so everyone reads the same text."""
     text = partial(_to_text, review)
     sections = [
         ("Timeline (UTC)", _entries(review, review.timeline)),
@@ -61,5 +61,5 @@ def _to_text(review: IncidentReview, sentence: Sentence) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape outside text, so that it can't become a heading, a link, or HTML."""
+    """Escape untrusted text so that it can't become a heading, a link, or HTML."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", sanitize_text(text))

@@ -123,7 +123,7 @@ def _last_known_healthy(monitor: Monitor, monitor_state: MonitorState) -> Senten
 
 
 def is_unmeasured(monitor_state: MonitorState) -> bool:
-    """Tell whether the version in Production is new and has no value yet, so its health is unknown."""
+    """Return whether the version in Production is new and has no value yet, so its health is unknown."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is None and monitor_state.version is not None
 
 
@@ -204,7 +204,7 @@ def _rule_and_action(monitor: Monitor) -> Sentence:
 
 
 def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
-    """Return the message about monitors that now use the rule `default`, since the policy file doesn't set one."""
+    """Return the message about monitors that now use the rule `default` because the policy file doesn't set one."""
     is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
     more = say(" and {n} more", n=len(monitors) - MAX_NAMED) if len(monitors) > MAX_NAMED else say("")
     said = [
@@ -239,7 +239,7 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Sentence:
 def baseline_improved(
     monitor: Monitor, term: ProductionTerm, baseline: FrozenBaseline, old_level: float, new_level: float
 ) -> Sentence:
-    """Return the message that a version's own history now replaces its baseline, with both levels."""
+    """Return the message that a version's own history now replaces its baseline, with the old and new levels."""
     return say(
         "{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own history: "
         "the baseline changes from {before} to {after}.",
@@ -378,7 +378,7 @@ def cannot_arm_unjudged(monitor: Monitor, monitor_state: MonitorState) -> Senten
 
 
 def backtest_prevents_arming(monitor: Monitor, sentence: Sentence) -> Sentence:
-    """Return why a monitor can't be armed after a backtest; `sentence` summarizes the backtest."""
+    """Return why a backtest prevents a monitor from being armed; `sentence` summarizes the backtest."""
     return say(
         "{it} can't be armed until a backtest covers at least 90% of 7 days without firing. {sentence} An admin can "
         "override this: {override}",

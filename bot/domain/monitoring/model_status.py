@@ -36,7 +36,7 @@ class StageHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """A model in the ledger. `monitors` are sorted, the worst first; `incidents` and `requests` are open ones."""
+    """A model's status in the ledger. `monitors` are sorted, worst first; `incidents` and `requests` are open ones."""
 
     model: str
     production: tuple[StageHolder, ...] = ()
@@ -50,7 +50,11 @@ class ModelStatus:
 
     @property
     def needs_attention(self) -> bool:
-        """Return whether a person should look at it: an incident, a monitor that isn't healthy, or a wrong endpoint."""
+        """Whether a person should check the model.
+
+        That's the case if it has an open incident, a monitor that isn't healthy, several versions in Production, or an
+        endpoint that didn't confirm the version in Production in time.
+        """
         is_followed = self.serving is None or self.serving.state is not ServingCheckState.TIMED_OUT
         return (
             bool(self.incidents) or not is_followed or len(self.production) > 1 or any(map(is_unhealthy, self.monitors))
@@ -63,7 +67,7 @@ def is_unhealthy(row: MonitorRow) -> bool:
 
 
 def is_healthy(row: MonitorRow) -> bool:
-    """Return whether a monitor's last verdict is about the version in Production, and good."""
+    """Return whether a monitor isn't paused and its last verdict on the version in Production was good."""
     state = row.monitor_state
     return (
         not row.monitor.is_paused
@@ -74,19 +78,19 @@ def is_healthy(row: MonitorRow) -> bool:
 
 
 def is_unattended(incident: Incident) -> bool:
-    """Return whether an open incident has alerted people, and no one has acknowledged it."""
+    """Return whether an incident is open, has alerted people, and hasn't been acknowledged."""
     return incident.is_open and incident.acknowledged_by is None and incident.doing not in _QUIET
 
 
 def problems_first(statuses: Iterable[ModelStatus]) -> list[ModelStatus]:
-    """Return the models that need attention, then the others, each by name."""
+    """Return the models that need attention, then the others, both sorted by name."""
     return sorted(statuses, key=lambda status: (not status.needs_attention, status.model))
 
 
 def stage_holders(
     numbers: Sequence[int], snapshot: RegistrySnapshot, entry: StageEntry | None
 ) -> tuple[StageHolder, ...]:
-    """Return a stage's versions: those in the latest snapshot, or in a transition that finished after it."""
+    """Return a stage's versions according to the latest snapshot, or to a transition that finished after it."""
     if entry and entry.transition.finished_at and entry.transition.finished_at > snapshot.at:
         stays = numbers if entry.transition.keep_existing else ()
         numbers = list(dict.fromkeys([entry.transition.version, *stays]))
@@ -100,7 +104,7 @@ def stage_holders(
 
 
 def holder_facts(holder: StageHolder, *, with_actor: bool = False) -> list[Sentence]:
-    """Return the semver of a version in a stage, and since when it's there, as far as known.
+    """Return the semver of a version in a stage, and when it got there, as far as they're known.
 
     `with_actor` adds who put it there.
     """
@@ -132,9 +136,9 @@ _VERBS = {
 
 
 def describe_monitors(rows: Sequence[MonitorRow]) -> Sentence:
-    """Return a model's monitors in a few words: those that need attention by name, the others counted.
+    """Return a model's monitors in a few words: the names of those that need attention, and counts of the others.
 
-    Empty without monitors.
+    The sentence is empty if there are no monitors.
     """
     unhealthy = [row for row in rows if is_unhealthy(row)]
     paused = sum(row.monitor.is_paused for row in rows)
@@ -153,7 +157,7 @@ def describe_monitors(rows: Sequence[MonitorRow]) -> Sentence:
 
 
 def status_lines(status: ModelStatus) -> list[Sentence]:
-    """Return the lines of a model's status, except its monitors."""
+    """Return the lines of a model's status, except those about its monitors."""
     lines = [
         say("{stage}: {which}", stage=stage, which=_describe_holder(holder))
         for stage, holders in (("Production", status.production), ("Staging", status.staging))
@@ -206,7 +210,7 @@ def _incident_line(incident: Incident) -> Sentence:
 
 
 def describe_freeze(freeze: ActiveFreeze, *, of_all: bool = False) -> Sentence:
-    """Return a freeze in a few words, for a line about its model, or about all models."""
+    """Return a freeze in a few words, for a line about its model or, if `of_all`, about all models."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
     why = say(": {why}", why=truncate(freeze.reason.rstrip("."), 200)) if freeze.reason else say("")
     subject = say("Production of all models is ") if of_all else say("")
@@ -214,7 +218,7 @@ def describe_freeze(freeze: ActiveFreeze, *, of_all: bool = False) -> Sentence:
 
 
 def shared_freeze(statuses: Sequence[ModelStatus]) -> ActiveFreeze | None:
-    """Return the freeze that applies to every one of several models, which is said once; None if there's none."""
+    """Return the freeze that several models share, so that it's shown only once; None if they don't share one."""
     freezes = {(it.freeze.until, it.freeze.reason): it.freeze for it in statuses if it.freeze}
     is_shared = len(freezes) == 1 and len(statuses) > 1 and all(it.freeze for it in statuses)
     return next(iter(freezes.values())) if is_shared else None

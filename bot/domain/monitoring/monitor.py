@@ -1,7 +1,7 @@
 """Monitors: their settings, when they're checked, their state between checks, and their baselines. No I/O, no clock.
 
-A monitor's status says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, and next to them NO_DATA,
-ERROR, and CANT_JUDGE. What was done about a failure is the status of the incident (incident.py).
+A monitor's status says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, or, without a verdict, NO_DATA,
+ERROR, or CANT_JUDGE. The incident's status (incident.py) says what was done about a failure.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class Monitor:
 
     @property
     def is_from_file(self) -> bool:
-        """Tell whether it's defined in the policy file."""
+        """Whether it's defined in the policy file."""
         return self.created_by is None
 
     @property
     def is_armed(self) -> bool:
-        """Tell whether it can roll back automatically: it's `auto`, and the file or a second person armed it."""
+        """Whether it can roll back automatically: it's `auto`, and the policy file or a second person armed it."""
         return self.rule.action == "auto" and (self.is_from_file or self.armed_at is not None)
 
     @property
     def effective_action(self) -> str:
-        """Return the action that's in effect now: a monitor with `auto` that isn't armed asks a person."""
+        """The action that's in effect now: a monitor with `auto` asks a person until it's armed."""
         return "ask" if self.rule.action == "auto" and not self.is_armed else self.rule.action
 
     def with_rule(self, rule: MonitorConfig) -> Monitor:
@@ -72,15 +72,15 @@ class Monitor:
         return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
     def is_silenced(self, now: datetime) -> bool:
-        """Tell whether its alerts and rollbacks are suppressed at `now`."""
+        """Return whether its alerts and rollbacks are suppressed at `now`."""
         return self.silenced_by is not None and self.silenced_until is not None and now < self.silenced_until
 
     def first_check_at(self, now: datetime) -> datetime:
-        """Return when it's first checked: within a tenth of an interval, spread over monitors."""
+        """Return when it's first checked: within a tenth of an interval, at a time that varies by monitor."""
         return now + self.rule.every * JITTER * _stable_fraction(self.id)
 
     def next_check_at(self, now: datetime, slot: int) -> datetime:
-        """Return when it's checked after `slot`: an interval later, give or take the jitter."""
+        """Return when it's next checked after `slot`: an interval later, give or take the jitter."""
         return now + self.rule.every * (1 + JITTER * (2 * _stable_fraction(f"{self.id}:{slot}") - 1))
 
 
@@ -108,7 +108,7 @@ BLIND_STATUSES = frozenset({MonitorStatus.NO_DATA, MonitorStatus.ERROR, MonitorS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductionTerm:
-    """The time a version is in Production: since when, and by which transition. A verdict belongs to one term."""
+    """A version's time in Production: when it began, and with which transition. A verdict belongs to one term."""
 
     transition_id: str
     version: int
@@ -149,19 +149,20 @@ class MonitorState:
 
     @property
     def is_blind(self) -> bool:
-        """Tell whether the version currently has no verdict, even if there's no alert about that yet."""
+        """Whether the version has no verdict at the moment, even if there's no alert about that yet."""
         return self.state in BLIND_STATUSES or self.has_no_value or self.unjudged > 0
 
     @property
     def has_no_value(self) -> bool:
-        """Tell whether the latest check had no value."""
+        """Whether the latest check had no value."""
         return self.empty > 0 or self.broken > 0
 
 
 def state_for_term(monitor_state: MonitorState, monitor: Monitor, term: ProductionTerm | None) -> MonitorState:
-    """Return the state to continue from: in another term or revision, counts and evidence start over.
+    """Return the state to continue from. In another term or revision, counts and evidence start over.
 
-    Another revision keeps the time of the last failure. Evidence is dropped: it's about one direction and effect.
+    Another revision in the same term keeps the time of the last failure. Evidence is dropped because it's about one
+    direction and effect.
     """
     move, version = (term.transition_id, term.version) if term else (None, None)
     if (monitor_state.move, monitor_state.revision) == (move, monitor.revision):
@@ -221,7 +222,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineReplacement:
-    """A new baseline from a version's own days, and the one it replaces if the replacement should be announced."""
+    """A new baseline from a version's own days. `replaced` is the previous one if the change should be announced."""
 
     kind: OwnBaselineKind
     baseline: FrozenBaseline
@@ -231,9 +232,9 @@ class BaselineReplacement:
 def with_soon_due(
     monitors: Sequence[tuple[Monitor, MonitorState]], now: datetime
 ) -> list[tuple[Monitor, MonitorState]]:
-    """Return the monitors that are due, with those that will be due very soon; none if none is due yet.
+    """Return the monitors that are due now or very soon; none if none is due yet.
 
-    Checks of one source that are made together cost little more than one.
+    Checking several monitors of one source together costs little more than checking one.
     """
     due_at = [(state.next_at or now, min(monitor.rule.every * EARLY_SHARE, MAX_EARLY)) for monitor, state in monitors]
     if all(at > now for at, _ in due_at):

@@ -1,4 +1,4 @@
-"""Parse the readings that programs push. Each error names its field."""
+"""Parser for the readings that programs push. Each error names its field."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ CheckValue = tuple[datetime, float, float | None]  # a check's value and total; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedReading:
-    """One pushed reading. Version 0: the client didn't say which.
+    """One pushed reading. `version` is 0 if the client didn't specify one.
 
-    With a `total`, `value` is the count out of it as pushed, not yet a proportion.
+    With a `total`, `value` is the count out of that total as pushed, not yet a proportion.
     """
 
     source: str
@@ -47,11 +47,11 @@ class PushedReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A source's answer to one query: points in any order, possibly with invalid ones among them.
+    """A source's answer to one query: points in any order, some of which can be invalid.
 
-    A point is a time and a value or, for a count, a time, the count, and the total: 93 of 100 is 0.93.
-    `outcome` is OK even without points, and ERROR, with `why`, if the source failed or the query is wrong.
-    `is_timeless`: the points don't age, such as those of a training run.
+    A point is a time and a value or, for a count, a time, the count, and the total, so 93 of 100 is 0.93. `outcome` is
+    OK even if there are no points; it's ERROR, with a `why`, if the source failed or the query is wrong. If it
+    `is_timeless`, the points don't age, such as those of a training run.
     """
 
     points: Sequence[Point | CountPoint] = ()
@@ -62,7 +62,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A check's value and how many points it's made of, or why there's none.
+    """A check's value and the number of points it's based on, or why there's no value.
 
     For counts, the value is a proportion, k/n, and `total` is n.
     """
@@ -78,7 +78,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """A check as the ledger stores it. `slot` numbers a monitor's checks; `move`, a transition, began the term."""
+    """A check as the ledger stores it.
+
+    `slot` numbers a monitor's checks; `move` is the transition that began the term.
+    """
 
     monitor: str
     slot: int
@@ -94,7 +97,7 @@ class Measurement:
 
 
 class RecordedCheck(NamedTuple):
-    """The part of a finished check that a replay needs; a replay reads hundreds of thousands."""
+    """The part of a finished check that a replay needs, kept small because a replay reads hundreds of thousands."""
 
     at: datetime
     move: str | None  # the transition that began the term

@@ -1,6 +1,6 @@
-"""Why a rule gives no verdict, and why a failing monitor isn't followed by a rollback: codes for decisions.
+"""Codes for why a rule gives no verdict, and why a failing monitor doesn't lead to a rollback.
 
-A sentence carries its code, in the ledger too, so no decision depends on its words.
+A sentence carries its code, even in the ledger, so no decision depends on its wording.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Reason(StrEnum):
 
 
 def reason_of(why: Sentence | None) -> str:
-    """Return the code of the reason that a sentence gives; empty if there's none, or an unknown one.
+    """Return the code of the reason that a sentence gives; empty if there's no reason or it's unknown.
 
-    Rows written by 0.2.0 have the sentence without its code, so it's recognized by the template of that time. This
+    Rows written by 0.2.0 have sentences without codes, so those are recognized by the templates of that time. This
     matters only for incidents that are open during the upgrade.
     """
     return why.code or _REASONS_BY_OLD_TEMPLATE.get(why.template, "") if why else ""

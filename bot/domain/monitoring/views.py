@@ -1,4 +1,4 @@
-"""The views of monitors: their states, worst first, and their charts. Pure."""
+"""Views of monitors: their states, worst first, and their charts. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _WORST_FIRST = (
 
 
 def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
-    """Return the rows, those that need attention first and paused ones last."""
+    """Return the rows sorted, with those that need attention first and paused ones last."""
     return sorted(
         rows,
         key=lambda it: (
@@ -78,13 +78,13 @@ def chart_bounds(rule: MonitorConfig, bound: float | None, baseline_value: float
 
 
 def transitions_since(moves: Sequence[Transition], since: datetime) -> list[tuple[datetime, str]]:
-    """Return when the versions that served at `since` or later entered Production, for the marks in a chart."""
+    """Return when each version that served at or after `since` entered Production, with its label for a chart."""
     periods = [period for period in reversed(serving_periods(moves)) if period.until is None or period.until > since]
     return [(period.since, f"v{period.version}") for period in periods]
 
 
 def value_label(rule: MonitorConfig, metrics: MetricCatalog) -> str:
-    """Return what a monitor's values are, with their unit: the metric, or the monitor's name for a query or a ratio."""
+    """Return a label with the unit of a monitor's values: the metric's name, or the monitor's for a query or ratio."""
     is_metric = rule.of is None and re.fullmatch(r"[\w.\-/@]+", rule.query)
     return metrics.label(rule.query if is_metric else rule.name)
 
@@ -96,7 +96,7 @@ def build_monitor_chart(
     moves: Sequence[Transition],
     metrics: MetricCatalog,
 ) -> MonitorChart:
-    """Return the chart of a monitor's recent checks (newest first), with the changes to Production during that time."""
+    """Return a chart of recent checks (`measurements`, newest first), with Production's transitions in that time."""
     shown = [one for one in reversed(measurements) if one.value is not None]
     moved = transitions_since(moves, shown[0].at) if shown else []
     bound = None if monitor_state.bound == monitor.rule.hard_limit else monitor_state.bound

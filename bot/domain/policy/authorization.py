@@ -59,7 +59,7 @@ class AccessTarget(Authorship):
 
 @dataclass(frozen=True, slots=True)
 class AccessDecision:
-    """Whether it's allowed, by which rule, and a sentence that says why (and what to do next)."""
+    """Whether a caller has a permission, which rule decided, and a sentence that says why (and what to do next)."""
 
     allowed: bool
     rule: str
@@ -88,9 +88,9 @@ class Grantee(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PermissionRule:
-    """One row of the table: who has the permission, and whether guests, programs, automations, and the terminal do.
+    """One row of the table: who has a permission, and whether guests, programs, automations, and the terminal do.
 
-    `stopped_by_freeze`: no one can do it for Production during a freeze.
+    If `stopped_by_freeze`, no one has it for Production during a freeze.
     """
 
     grantee: Grantee
@@ -142,7 +142,7 @@ def authorize(
 ) -> AccessDecision:
     """Decide whether `caller` has `permission` for `access_target` under `policy` at `now` (UTC).
 
-    Pure: pass a profile and a freeze that were read just now.
+    Pure. Pass a profile and a freeze that have just been read.
     """
     row = PERMISSION_RULES[permission]
     if isinstance(caller, Automation):
@@ -165,7 +165,7 @@ def authorize(
 
 
 def approver_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can approve a request, sorted, groups first."""
+    """Return the IDs of the people and groups who can approve a request, sorted, groups first."""
     rule = _stage_rule(access_target, policy)
     if rule is None:
         return []
@@ -174,7 +174,7 @@ def approver_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
 
 
 def overrider_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can override a request's failed gates, sorted, groups first."""
+    """Return the IDs of the people and groups who can override a request's failed gates, sorted, groups first."""
     rule = _stage_rule(access_target, policy)
     if rule is None or missing_person_key(access_target, policy):
         return []
@@ -187,14 +187,14 @@ def is_full_member(profile: Profile) -> bool:
 
 
 def reviewer_ids(access_target: AccessTarget, policy: Policy) -> list[str]:
-    """Return the ids of the people and groups who can review a break-glass promotion, sorted."""
+    """Return the IDs of the people and groups who can review a break-glass promotion, sorted, groups first."""
     rule = _stage_rule(access_target, policy)
     roles = [*(rule.approvers if rule else []), Policy.ADMIN_ROLE]
     return sorted(policy.expand_roles(roles) - own_user_ids(access_target, policy) - {Policy.ADMIN_ROLE})
 
 
 def unknown_operator_decision(actor: Actor) -> AccessDecision:
-    """Return the refusal for an operator that the policy doesn't list, or for an actor that isn't a person."""
+    """Return the refusal for an actor without a known Slack user, such as an operator that the policy doesn't list."""
     name = "" if isinstance(actor, Person) else actor.name
     why = say(
         "The policy's {key} doesn't map {name} to a Slack user. Add them there.", key=Code("operators"), name=Name(name)
@@ -213,7 +213,7 @@ def no_approvers_refusal(model: str | None, target: Stage | None) -> Sentence:
 
 
 def describe_caller(caller: Caller, policy: Policy) -> dict[str, object]:
-    """Return what the audit log records about the caller: display name, roles, and groups at this time."""
+    """Return what the audit log records about the caller: display name, and current roles and groups."""
     if not isinstance(caller, Profile):
         return {}
     ids = {caller.person.user} | caller.groups
@@ -327,14 +327,14 @@ def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | Non
 
 
 def _is_own(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
-    """Return whether it's their own request, regardless of the workspace: a user id belongs to one person."""
+    """Return whether it's the person's own request, in any workspace, since a user ID belongs to one person."""
     return profile.person.user in own_user_ids(access_target, policy)
 
 
 def _own_refusal(
     profile: Profile, access_target: AccessTarget, policy: Policy, act: str, others: Iterable[str]
 ) -> AccessDecision | None:
-    """Return why someone can't do this on their own request, or None if it's someone else's."""
+    """Return why someone can't do this on their own request (or one that could be), or None if it isn't theirs."""
     if (unknown := _unknown_requester_refusal(access_target, policy)) is not None:
         return unknown
     if not _is_own(profile, access_target, policy):
@@ -373,7 +373,7 @@ _UNKNOWN_PERSON = {
 
 
 def _unknown_requester_refusal(access_target: AccessTarget, policy: Policy) -> AccessDecision | None:
-    """Return the refusal if the policy no longer lists the operator who made the request: anyone could be them."""
+    """Return a refusal if the policy doesn't list the operator who made the request (who could be anyone), or None."""
     requester = access_target.requester
     if isinstance(requester, Operator) and slack_user_id(requester, policy) is None:
         return unknown_operator_decision(requester)

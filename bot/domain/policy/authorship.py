@@ -13,9 +13,9 @@ from bot.domain.policy.policy import Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorship:
-    """Who made a request. `ci` is the CI run that it came from, if any, and `agent` the agent.
+    """Who made a request. `ci` is the CI run that it came from, and `agent` the agent that made it, if any.
 
-    Whoever started the one, and the person that the other acts for, are treated like the requester.
+    Whoever started the CI run, and the person that the agent acts for, are treated like the requester.
     """
 
     requester: Actor | None = None
@@ -24,10 +24,10 @@ class Authorship:
 
 
 def own_user_ids(made_by: Authorship, policy: Policy) -> frozenset[str]:
-    """Return the Slack ids of everyone behind a request.
+    """Return the Slack IDs of everyone behind a request.
 
-    They are the requester, whoever started its CI job, and the person that its agent acted for when it was made, or
-    acts for now.
+    They are the requester, whoever started its CI job, and the person that its agent acted for when it was made, as
+    well as the one that it acts for now.
     """
     requester, ci = made_by.requester, made_by.ci
     ids = (
@@ -40,15 +40,15 @@ def own_user_ids(made_by: Authorship, policy: Policy) -> frozenset[str]:
 
 
 def represented_person(made_by: Authorship, policy: Policy) -> str | None:
-    """Return the Slack id of the person that a request's agent acts for, as recorded, or else as the policy says."""
+    """Return the Slack ID of the person that a request's agent acts for, as recorded, or else as the policy says."""
     recorded = made_by.agent.person if made_by.agent else ""
     return recorded or _acts_for(made_by.requester, policy)
 
 
 def missing_person_key(made_by: Authorship, policy: Policy) -> Literal["people", "acts_for"] | None:
-    """Return the policy's key that should say who is behind a request, but doesn't; None if someone is known.
+    """Return the policy key that should say who is behind a request but doesn't, or None if someone is known.
 
-    A verified CI run says who started it. A token doesn't: whoever has it can omit the run.
+    A verified CI run says who started it. A token doesn't, because whoever has it can omit the run.
     """
     requester, ci, agent = made_by.requester, made_by.ci or CiRun(), made_by.agent
     if not ci.is_verified:
@@ -61,13 +61,13 @@ def missing_person_key(made_by: Authorship, policy: Policy) -> Literal["people",
 
 
 def slack_user_id(actor: Actor, policy: Policy) -> str | None:
-    """Return the Slack id of a person or a known operator, or None for anyone else."""
+    """Return the Slack ID of a person or a known operator, or None for anyone else."""
     if isinstance(actor, Operator):
         return policy.operators.get(actor.name)
     return actor.user if isinstance(actor, Person) else None
 
 
 def _acts_for(requester: Actor | None, policy: Policy) -> str | None:
-    """Return the Slack id of the person whose agent has a client's token, if the policy says so."""
+    """Return the Slack ID of the person whose agent has a client's token, or None if the policy doesn't say."""
     client = policy.clients.get(requester.name) if isinstance(requester, Client) else None
     return client.acts_for if client else None

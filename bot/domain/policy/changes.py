@@ -1,7 +1,8 @@
-"""What an edit of the policy file changes, and whether it loosens a rule. Pure.
+"""What an edit to the policy file changes, and whether it loosens a rule. Pure.
 
-Several patterns can match a name, so this compares effective rules before and after, for every pair of patterns between
-which a model's name can switch. Roles are replaced by the ids in them. If in doubt, a change counts as loosening.
+Several patterns can match a name, so this compares the effective rules before and after the edit, for every pair of
+patterns that a model's name can switch between. Roles are replaced by the IDs in them. When in doubt, a change counts
+as loosening.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bot.domain.policy.rule_changes import (
 
 
 def policy_changes(before: Policy, after: Policy) -> list[PolicyChange]:
-    """Return every relevant difference, those that loosen a rule first."""
+    """Return every relevant difference, with those that loosen a rule first."""
     all_changes = [
         *_file_changes(before, after),
         *(_pattern_change(pattern, "rule added") for pattern in after.models if pattern not in before.models),
@@ -50,7 +51,7 @@ def _pattern_change(pattern: str, what: str) -> PolicyChange:
 
 
 def _comparable_patterns(before: Policy, after: Policy) -> Iterator[tuple[str | None, str]]:
-    """Yield pairs of patterns that can apply to the same name, before and after; None if none applied before.
+    """Yield pairs of patterns, before and after, that can apply to the same name; None if none applied before.
 
     Names without a pattern afterward are left out, since no one can promote those models.
     """
@@ -116,7 +117,7 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changes of settings that grant nothing, of the anchor, and of the audit stream."""
+    """Yield changes to settings that grant nothing, to the anchor, and to the audit stream."""
     if before.channel != after.channel:
         words = say("default channel {old} → {new}", old=Channel(before.channel), new=Channel(after.channel))
         yield PolicyChange("channel", ChangeKind.OTHER, False, words)
@@ -139,7 +140,7 @@ def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _identity_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed operators and people. Removing one loosens too, since it says who someone is in Slack."""
+    """Yield changed operators and people. All count as loosening, because they change who someone is in Slack."""
     sections = (
         ("operators", "operator", before.operators, after.operators),
         ("people.github", "GitHub login", before.people.github, after.people.github),
@@ -153,7 +154,7 @@ def _identity_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed clients. Removing one that acts for a person loosens too, since its requests are that person's."""
+    """Yield changed clients. Removing one that acts for a person also loosens, since its requests are that person's."""
     for name, change in changed_settings(before.clients, after.clients):
         old, new = before.clients.get(name), after.clients.get(name)
         loosens = not _is_client_narrower(new, old) if new else old is not None and old.acts_for is not None
@@ -162,7 +163,10 @@ def _client_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
-    """Return whether a client gains no permissions, and stays who it is: the same token or CI jobs, and person."""
+    """Return whether a client gains no access and keeps its identity: its token or CI jobs, and who it acts for.
+
+    A new client must have no permissions.
+    """
     if old is None:
         return not new.may
     return (
@@ -173,7 +177,10 @@ def _is_client_narrower(new: ApiClient, old: ApiClient | None) -> bool:
 
 
 def _source_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changed sources. Automatic rollbacks rely on them, so any change but a new source counts as loosening."""
+    """Yield changed sources. Automatic rollbacks rely on them, so changing an existing source counts as loosening.
+
+    Adding or removing one doesn't.
+    """
     names = sorted({*before.sources, *after.sources})
     old, new = ({name: policy.source(name) for name in names} for policy in (before, after))
     for name, change in changed_settings(old, new):

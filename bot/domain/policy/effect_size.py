@@ -53,7 +53,7 @@ class MinimumEffect:
         )
 
     def absolute_distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return its size at each expected value, in the metric's unit; an array of the same shape."""
+        """Return the effect's size at each expected value, in the metric's unit, as an array of the same shape."""
         import numpy as np
 
         baseline = np.asarray(expected, dtype=np.float64)
@@ -92,8 +92,8 @@ class MinimumEffect:
 def parse_effect(value: object) -> MinimumEffect:
     """Parse an effect: `2%`, `0.02` (a fraction of the baseline), `0.01 abs`, `10% of error`.
 
-    Amounts have 12 significant digits, so writing and reading them doesn't change them. Raises ValueError for anything
-    else, for negative amounts, and for more than ten times the baseline.
+    Amounts are rounded to 12 significant digits, so writing and reading them doesn't change them. Raises ValueError for
+    anything else, for negative amounts, and for more than ten times the baseline or the error.
     """
     if isinstance(value, MinimumEffect):
         return value
@@ -112,7 +112,7 @@ def parse_effect(value: object) -> MinimumEffect:
 
 
 def serialize_effect(effect: MinimumEffect) -> float | str:
-    """Return the effect in a form for JSON. For compatibility, a relative effect is a plain number."""
+    """Return the effect as a JSON value. For compatibility, a relative effect is a plain number."""
     return effect.amount if effect.kind is EffectKind.RELATIVE else str(effect)
 
 

@@ -36,7 +36,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class ActiveFreeze:
-    """The freeze that applies now: a sentence that says who, why, and until when, and its end, if any.
+    """The freeze that applies now: its end, if any, and a sentence that says who set it, why, and until when.
 
     `reason` is the stated reason; it can be empty.
     """
@@ -47,7 +47,7 @@ class ActiveFreeze:
 
 
 def active_freeze(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> ActiveFreeze | None:
-    """Return the freeze of `model`'s Production at `now` that lasts longest, or None."""
+    """Return the freeze of Production for `model` that's active at `now` and lasts longest, or None."""
     stops = [_describe_freeze(freeze) for freeze in freezes if freeze.applies_to(model, now)]
     for window in policy.windows_for(model):
         span = cron_window_at(window.cron, window.lasts, window.zone, now)

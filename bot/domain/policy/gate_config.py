@@ -64,13 +64,13 @@ class SemverGate(StrictModel):
 
 
 class NotBlockedGate(StrictModel):
-    """Refuse a version that a rollback blocked, until it's unblocked (the default without this gate)."""
+    """A version that a rollback blocked must have been unblocked (the default without this gate)."""
 
     not_blocked: bool = Field(strict=True)  # true, or false to allow blocked versions
 
 
 class InStagingGate(StrictModel):
-    """The version must have been in Staging this long."""
+    """The version must have been in Staging for at least this long."""
 
     in_staging_for: Duration  # the minimum time, such as 24h
 

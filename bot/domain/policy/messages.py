@@ -150,7 +150,7 @@ def _describe_freeze_window(window: FreezeWindow) -> Sentence:
 
 
 def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
-    """Return roles with the people in them, and ids as mentions."""
+    """Return roles with the people in them, and IDs as mentions."""
     labels: list[object] = []
     for name in names:
         member_ids = policy.roles.get(name)
@@ -169,7 +169,7 @@ def _format_people(policy: Policy, names: Sequence[str]) -> list[object]:
 
 
 def freeze_announcement(freeze: Freeze) -> Sentence:
-    """Return the channels' message about a freeze."""
+    """Return the message that announces a freeze in the channels."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
     return say(
         "❄️ {who} froze {what}{until}: {why} No version can enter or leave Production. To unfreeze: {lift}",
@@ -191,7 +191,7 @@ def freeze_confirmation(freeze: Freeze) -> Sentence:
 
 
 def unfreeze_announcement(freeze: Freeze, by: Actor, reason: str) -> Sentence:
-    """Return the channels' message about an unfreeze."""
+    """Return the message that announces the end of a freeze in the channels."""
     return say(
         "{who} unfroze {what}{why}",
         who=format_actor(by),

@@ -11,14 +11,15 @@ MAX_STARS = 8  # maximum number of stars to compare, since each one doubles the 
 
 
 def is_literal(pattern: str) -> bool:
-    """Return whether the pattern has no wildcard, and so is a single model's name."""
+    """Return whether the pattern has no wildcards, so it's a single model's name."""
     return not set("*?[") & set(pattern)
 
 
 def covers(broader: str, narrower: str) -> bool:
-    """Return whether `broader` matches every name that `narrower` matches; False for brackets, which aren't compared.
+    """Return whether `broader` matches every name that `narrower` matches.
 
-    Tries each star as an empty string, and as a long string of characters that no pattern contains.
+    Return False if either pattern has brackets, which aren't compared, or if `narrower` has more than `MAX_STARS`
+    stars. Tries each star as an empty string, and as a long string of characters that no pattern contains.
     """
     if "[" in broader + narrower or narrower.count("*") > MAX_STARS:
         return False
@@ -42,7 +43,7 @@ def can_overlap(first: str, second: str) -> bool:
 def _can_rest_match(
     first_tokens: list[str], second_tokens: list[str], first_index: int, second_index: int, matches: list[list[bool]]
 ) -> bool:
-    """Return whether the rest of both patterns can match the same text."""
+    """Return whether the remaining tokens of both patterns can match the same text."""
     first_item = first_tokens[first_index] if first_index < len(first_tokens) else ""
     second_item = second_tokens[second_index] if second_index < len(second_tokens) else ""
     if first_item == "*":
@@ -61,7 +62,7 @@ def _tokenize(pattern: str) -> list[str]:
 
 
 def shadowed_patterns(patterns: Iterable[str]) -> list[str]:
-    """Return the patterns that never apply because another one always takes precedence, each with that other one."""
+    """Return the patterns that never apply, each with the pattern that always takes precedence over it."""
     shadowed, order = [], list(patterns)
     for at, pattern in enumerate(order):
         for other in order:

@@ -1,7 +1,7 @@
 """The configuration of a monitor, the same in the policy file and in Slack, and the rules to choose from.
 
-A rule consists of the fields it reads, its entry in `RULES`, and its `evaluate` function in the module with its name
-in bot/domain/monitoring/rules. Flags, help, the form, validation, and backtests are derived from these.
+A rule consists of the fields it reads, its entry in `RULES`, and its `evaluate` function, in the module of the same
+name in bot/domain/monitoring/rules. Flags, help, the form, validation, and backtests are derived from these.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class WrongRuleField(ValueError):
 
 
 class MonitorConfig(StrictModel):
-    """A monitor's configuration. In the policy file, `action: auto` is armed: reviewing the file approves it.
+    """A monitor's configuration. In the policy file, `action: auto` is armed, since reviewing the file approves it.
 
     Each field is also a flag of `/model monitor add`; the help shows its description.
     """
@@ -202,7 +202,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def uses_baseline(self) -> bool:
-        """Return whether it compares with a baseline rather than a fixed bound."""
+        """Whether it compares values with a baseline rather than with fixed bounds."""
         return not self.kind.bounds
 
     @property
@@ -233,7 +233,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def required_points(self) -> int:
-        """How many readings since the promotion a verdict needs; 0 if the rule decides."""
+        """The number of readings since the promotion that a verdict needs, or 0 if that's up to the rule."""
         return self.min_points or int(not self.uses_baseline)
 
     @property
@@ -243,7 +243,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def warmup_duration(self) -> timedelta:
-        """How long after a promotion only the hard limit is checked, including the delay of labels."""
+        """How long after a promotion only the hard limit is checked, including the label delay."""
         shortest = max(self.kind.warmup_windows * self.window, MIN_WARMUP)
         return self.label_delay + (shortest if self.warmup is None else self.warmup)
 
@@ -324,7 +324,7 @@ def _default_condition(rule: MonitorConfig) -> Sentence:
 
 
 def _is_worse(rule: MonitorConfig, span: Sentence) -> Sentence:
-    """Return that the mean of the checks' values over a span is worse than the baseline, and by how much."""
+    """Return the clause that says how much worse than the baseline the mean of the checks' values over a span is."""
     return say(
         "the mean{of} of {metric} {over} is worse than {before} by more than {effect}",
         of="" if rule.effective_aggregate in {"mean", "last"} else f" {rule.effective_aggregate}",

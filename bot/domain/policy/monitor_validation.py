@@ -1,4 +1,8 @@
-"""Finds rules that could never reach a verdict; runs when a monitor is added or changed, not when it's loaded. Pure."""
+"""Finds rules that could never reach a verdict. Pure.
+
+This runs when the policy file is read and when a monitor is added or changed, but not when a monitor is loaded from the
+ledger.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +118,7 @@ def nearest_windows(window: timedelta, day: timedelta) -> tuple[timedelta, timed
 
 
 def _count_in_baseline(span: timedelta, max_baseline: timedelta, day: timedelta) -> int:
-    """Return how many times a span fits into the longest baseline, in whole days."""
+    """Return how many times a span, rounded up to whole days, fits into the longest baseline."""
     return max_baseline // day // _whole_days(span, day)
 
 

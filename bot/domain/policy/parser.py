@@ -56,7 +56,7 @@ def validate_policy(data: object) -> Policy:
 
 
 def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
-    """Return pydantic's errors; if all are unknown keys, also the errors that appear without those keys."""
+    """Return pydantic's errors; if all are about unknown keys, also those that appear without these keys."""
     errors: list[Any] = list(error.errors())
     if not errors or any(item["type"] != "extra_forbidden" for item in errors):
         return errors
@@ -128,7 +128,7 @@ _MODEL_BY_KEY: dict[str, type[BaseModel]] = {
 
 
 def _known_keys(path: list[int | str]) -> list[str]:
-    """Return the keys allowed at `path`, by its innermost section."""
+    """Return the keys allowed at `path`, according to its innermost section."""
     if "gates" in path:
         gates = (MetricGate, CardGate, SignatureGate, SemverGate, NotBlockedGate, InStagingGate)
         return [name for gate in gates for name in gate.model_fields]

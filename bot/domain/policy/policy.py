@@ -92,7 +92,7 @@ class RollbackRule(StrictModel):
 
 
 class ModelRules(StrictModel):
-    """All rules for the models of one pattern."""
+    """All rules for the models that match one pattern."""
 
     channel: str | None = None  # the channel for these models; if omitted, the file's channel
     staging: TargetRule | None = None  # the rule for Staging; if omitted, no one can promote there
@@ -108,21 +108,21 @@ class ModelRules(StrictModel):
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
 
     def rule(self, target: Stage) -> TargetRule | None:
-        """Return the rule for promotions to `target`, or None if there's none; then no one can promote there."""
+        """Return the rule for promotions to `target`. If it's None, no one can promote there."""
         return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
 
     def integrity(self, target: Stage) -> Integrity:
-        """Return whether the files of versions that enter `target` are hashed, also without a rule for it."""
+        """Return the rule about files of versions that enter `target`: `off`, `recorded`, or `required`."""
         return (self.rule(target) or TargetRule()).integrity
 
     @property
     def rollback_names(self) -> list[str]:
-        """The roles and ids of those who can roll back without approvals."""
+        """The roles and IDs of those who can roll back without approvals."""
         return self.rollback.by if self.rollback else self.production.approvers if self.production else []
 
 
 class Source(BaseModel):
-    """Where monitors get their metrics. Further keys depend on the source's type."""
+    """Where monitors get their metrics. Additional keys depend on the source's type."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     type: str  # push, mlflow, prometheus, or a plugin's type
@@ -182,7 +182,7 @@ class AuditConfig(StrictModel):
 
 
 class EditRule(StrictModel):
-    """How edits of this file take effect while the bot runs."""
+    """How edits to this file take effect while the bot runs."""
 
     # how long the file must stay unchanged before an edit that loosens a rule takes effect
     settle: Duration = Field(default=timedelta(seconds=30), ge=timedelta(0), le=timedelta(days=1))
@@ -222,12 +222,12 @@ class Policy(StrictModel):
         return self
 
     def rules_for(self, model: str) -> ModelRules:
-        """Return the rules for `model`: only the longest matching pattern applies; without a match, none."""
+        """Return the rules of the one pattern that applies to `model` (see `pattern_for`); empty if there's none."""
         pattern = _longest_match(self.models, model)
         return ModelRules() if pattern is None else self.models[pattern]
 
     def pattern_for(self, model: str) -> str | None:
-        """Return the pattern that applies to `model`: its own name, else the longest match, or None."""
+        """Return the pattern that applies to `model`: its own name, or else the longest match, or None."""
         return _longest_match(self.models, model)
 
     def channel_for(self, model: str) -> str:
@@ -235,12 +235,12 @@ class Policy(StrictModel):
         return self.rules_for(model).channel or self.channel
 
     def on_call_for(self, model: str) -> list[str]:
-        """Return the roles and ids of those to mention in alerts about `model`, or about a source if it's empty."""
+        """Return the roles and IDs to mention in alerts about `model`, or about a source if `model` is empty."""
         own = self.rules_for(model).on_call
         return self.on_call if own is None else own
 
     def on_call_ids(self, model: str) -> list[str]:
-        """Return the users and user groups that `on_call_for` stands for."""
+        """Return the IDs of the users and user groups that `on_call_for` stands for, sorted."""
         return sorted(self.expand_roles(self.on_call_for(model)))
 
     def metrics_for(self, model: str) -> MetricCatalog:
@@ -248,7 +248,7 @@ class Policy(StrictModel):
         return self.metrics_under(self.rules_for(model))
 
     def metrics_under(self, rules: ModelRules) -> MetricCatalog:
-        """Return what the file says about the metrics of models with these rules, whose own metrics come first."""
+        """Return what the file says about metrics of models with these rules; the rules' settings take precedence."""
         directions: dict[str, str] = {}
         for level in (self, rules):
             of_settings = {name: one.direction for name, one in level.metrics.items() if one.direction}
@@ -260,7 +260,7 @@ class Policy(StrictModel):
         )
 
     def source(self, name: str) -> Source | None:
-        """Return the source of that name, built-in ones included, or None."""
+        """Return the source with that name, including built-in ones, or None."""
         return self.sources.get(name) or BUILT_IN_SOURCES.get(name)
 
     def total_refusal(self, rule: MonitorConfig) -> Sentence | None:
@@ -279,12 +279,12 @@ class Policy(StrictModel):
         return self.serving.get(_longest_match(self.serving, model) or "")
 
     def endpoints(self) -> list[tuple[str, Endpoint]]:
-        """Return every endpoint, after its path in the file."""
+        """Return every endpoint as a pair: its path in the file, and the endpoint."""
         stream = [("audit.stream", self.audit.stream)] if self.audit.stream else []
         return [*((f"notify.{at}", endpoint) for at, endpoint in enumerate(self.notify)), *stream]
 
     def endpoints_for(self, model: str) -> list[WebhookEndpoint]:
-        """Return the endpoints for transitions of `model`, each address once."""
+        """Return the endpoints for transitions of `model`, without duplicate addresses."""
         endpoints_by_key = {
             endpoint.key: endpoint
             for endpoint in reversed(self.notify)
@@ -303,9 +303,9 @@ class Policy(StrictModel):
     def fingerprint(self, model: str, target: Stage) -> str:
         """Return a hash that changes with every rule that a decision about `model` and `target` depends on.
 
-        Roles are replaced by the ids in them. How long a request lasts and how people are notified don't affect
-        decisions, so they're left out: editing them, or adding a key, doesn't outdate pending requests. Of `integrity`,
-        only `required` affects decisions.
+        Roles are replaced by the IDs in them. How long a request lasts, how people are notified, and when a break-glass
+        promotion must be reviewed don't affect decisions, so they're left out: neither editing them nor adding such a
+        key makes pending requests outdated. For `integrity`, only `required` affects decisions.
         """
         rule = self.rules_for(model).rule(target)
         if rule is None:
@@ -316,7 +316,7 @@ class Policy(StrictModel):
         return hashlib.sha256(json.dumps(settings | people, sort_keys=True).encode()).hexdigest()[:16]
 
     def expand_roles(self, names: list[str]) -> frozenset[str]:
-        """Return the user and group ids that role names and ids stand for."""
+        """Return the user and group IDs that these role names and IDs stand for."""
         return frozenset(slack_id for name in names for slack_id in self.roles.get(name, [name]))
 
     def all_slack_ids(self) -> frozenset[str]:
@@ -332,7 +332,7 @@ class Policy(StrictModel):
 
 
 def _longest_match(patterns: Collection[str], name: str) -> str | None:
-    """Return the pattern that is the name itself, else the longest one that matches it, or None."""
+    """Return the pattern that equals the name, or else the longest one that matches it, or None."""
     if name in patterns:
         return name
     return max([pattern for pattern in patterns if fnmatchcase(name, pattern)], key=len, default=None)
@@ -344,7 +344,7 @@ def unsigned_endpoints(policy: Policy) -> list[str]:
 
 
 def _name_hint(name: str, kind: str, known: Collection[str]) -> str:
-    """Return the known name that is closest to a wrong one, or all known names if none is close."""
+    """Return a hint: the known name that's closest to a wrong one, or all known names if none is close."""
     close_matches = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close_matches[0]}?" if close_matches else f"known {kind}: {', '.join(known) or 'none'}"
 

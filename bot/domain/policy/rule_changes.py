@@ -125,7 +125,7 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
 def _stage_rule_changes(
     old: PolicySide, new: PolicySide, before: TargetRule | None, after: TargetRule | None, place: ChangeTarget
 ) -> Iterator[PolicyChange]:
-    """Yield the changes to a stage's rule; if no one can approve, nothing else matters."""
+    """Yield the changes to a stage's rule; if either side has no approvers, only the change in approvers matters."""
     was, now = (side.expand_roles(rule.approvers if rule else []) for side, rule in ((old, before), (new, after)))
     if not was or not now or before is None or after is None:
         if was or now:
@@ -172,7 +172,7 @@ def _step(old: object, new: object) -> Sentence:
 
 
 def people_changes(before: frozenset[str], after: frozenset[str], whom: str) -> Iterator[tuple[bool, Sentence]]:
-    """Yield who was added and who was removed, each with whether it gives someone more rights."""
+    """Yield who was added and who was removed, each with whether that gives someone more permissions."""
     for people, loosens, did in ((after - before, True, "added"), (before - after, False, "removed")):
         if who := [Mention(user_id) for user_id in sorted(people)]:
             yield loosens, say("{whom}: {did} {who}", whom=whom, did=did, who=who)
@@ -182,7 +182,7 @@ def people_changes(before: frozenset[str], after: frozenset[str], whom: str) -> 
 
 
 def metric_changes(old: ModelRules | Policy, new: ModelRules | Policy) -> Iterator[Sentence]:
-    """Yield how the settings of metrics differ."""
+    """Yield a sentence for each difference between metric settings."""
     for name in sorted({*old.directions, *new.directions}):
         was, now = old.directions.get(name), new.directions.get(name)
         if was != now:
@@ -193,7 +193,7 @@ def metric_changes(old: ModelRules | Policy, new: ModelRules | Policy) -> Iterat
 
 
 def on_call_change(old: list[str] | None, new: list[str] | None) -> Sentence:
-    """Return how the people mentioned in alerts differ; None: the pattern has no list of its own."""
+    """Return how the people mentioned in alerts differ; a list is None if the pattern has none of its own."""
     return say("alerts mention {step}", step=_value_step("on_call", old, new))
 
 
@@ -232,7 +232,7 @@ def _value_step(key: str, old: object, new: object) -> Sentence:
 
 
 def _value_text(key: str, value: object) -> str:
-    """Return a setting's value, shortened; of an address, only the host, since the rest can contain a token."""
+    """Return a setting's value, shortened; for a URL, only the host, since the rest can contain a token."""
     match value:
         case None | "" | [] | {}:
             return "none"
@@ -253,7 +253,7 @@ def _value_text(key: str, value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _GateDemand:
-    """What gates require of one thing. A larger `strength` is stricter; `bound` is the text."""
+    """One requirement of a rule's gates. A larger `strength` is stricter; `bound` is its text in messages."""
 
     strength: float
     bound: str
@@ -262,7 +262,7 @@ class _GateDemand:
 def _gate_changes(
     old: PolicySide, new: PolicySide, before: TargetRule, after: TargetRule, place: ChangeTarget
 ) -> Iterator[PolicyChange]:
-    """Compare what all gates require together, bound by bound."""
+    """Yield the changes in what all gates together require, bound by bound."""
     was, now = _gate_demands(old, before), _gate_demands(new, after)
     for key in [*was, *(key for key in now if key not in was)]:
         old_demand, new_demand = was.get(key), now.get(key)
@@ -325,7 +325,7 @@ def _metric_demands(gate: MetricGate, metrics: MetricCatalog) -> Iterator[tuple[
 
 
 def _monitor_changes(old: ModelRules, new: ModelRules, place: ChangeTarget) -> Iterator[PolicyChange]:
-    """Yield changed monitors; any change to a monitor that then rolls back automatically counts as loosening."""
+    """Yield changed monitors; any change counts as loosening if the monitor then rolls back automatically."""
     before = {monitor.name: monitor for monitor in old.monitors}
     after = {monitor.name: monitor for monitor in new.monitors}
     for name, change in changed_settings(before, after):
@@ -336,7 +336,7 @@ def _monitor_changes(old: ModelRules, new: ModelRules, place: ChangeTarget) -> I
 
 
 def _freeze_window_changes(old: PolicySide, new: PolicySide, place: ChangeTarget) -> Iterator[PolicyChange]:
-    """Yield changed freeze windows, including those for the whole file; a shorter one counts as loosening."""
+    """Yield changed freeze windows, including those for all models; removing or shortening one counts as loosening."""
     before, after = _freeze_window_durations(old), _freeze_window_durations(new)
     for cron, time_zone in [*before, *(key for key in after if key not in before)]:
         was, now = before.get((cron, time_zone)), after.get((cron, time_zone))

@@ -1,1 +1,1 @@
-"""Requests for promotions: approvals and gates."""
+"""Promotion requests: approvals and gates."""

@@ -38,14 +38,14 @@ MAX_NOTIFIED = 20  # people that one card names, or that get a direct message; t
 
 @dataclass(frozen=True, slots=True)
 class EligibleApprovers:
-    """The people in a list of approvers, by user ID. `is_complete` is False if Slack can't list a user group."""
+    """The people in a list of approvers, by user ID. `is_complete` is False if Slack can't list a group's members."""
 
     people: Mapping[str, Profile] = field(default_factory=dict)
     is_complete: bool = True
 
     @classmethod
     def from_ids(cls, ids: Iterable[str]) -> EligibleApprovers:
-        """Return the people in a list of user and user group IDs, without calling Slack."""
+        """Return the users among these user and user group IDs, without calling Slack; groups aren't resolved."""
         listed_ids = list(ids)
         people = {
             slack_id: Profile(person=Person("", slack_id)) for slack_id in listed_ids if not slack_id.startswith("S")
@@ -77,7 +77,7 @@ def required_approvals(access_target: AccessTarget, policy: Policy) -> int:
 def extra_approval_reason(access_target: AccessTarget, policy: Policy) -> Sentence | None:
     """Return why a request needs one more approval than its rule requires, or None.
 
-    It does if the policy should say who is behind it, but doesn't: one of the approvals could be theirs.
+    It needs one if the policy should say who is behind it, but doesn't, because one of the approvals could be theirs.
     """
     rule = policy.rules_for(access_target.model or "").rule(access_target.target or Stage.NONE)
     if rule is None or rule.requester_may_approve:
@@ -102,7 +102,7 @@ def extra_approval_reason(access_target: AccessTarget, policy: Policy) -> Senten
 
 
 def missing_requirement(request: Request, policy: Policy) -> Sentence | None:
-    """Return why a request needs one more approval under this policy than when it was opened, or None."""
+    """Return why a request needs one more approval under this policy than it did when it was opened, or None."""
     needs_more = request.required < required_approvals(request.access_target, policy)
     return extra_approval_reason(request.access_target, policy) if needs_more else None
 
@@ -110,7 +110,8 @@ def missing_requirement(request: Request, policy: Policy) -> Sentence | None:
 def describe_starter(request: Request, policy: Policy) -> Sentence | None:
     """Return who is behind a program's request: who started its CI job, and the person that its agent acts for.
 
-    A login that the policy doesn't list is shown as it is. None if nothing is known, and there's no agent.
+    A login that the policy doesn't list is shown as is. Return None if neither is known, unless there's an agent and
+    the policy should say who it acts for, but doesn't.
     """
     person = represented_person(request.access_target, policy)
     listed = policy.people.find(request.ci) if request.ci else None
@@ -129,7 +130,7 @@ def check_enough_approvers(
 ) -> None:
     """Raise TooFewApprovers if a request needs more approvals than there are people who can approve it.
 
-    Don't raise if Slack can't list a group: there might be enough people in it.
+    Don't raise if Slack can't list a group, because there might be enough people in it.
     """
     required, own = required_approvals(access_target, policy), own_user_ids(access_target, policy)
     able = eligible.user_ids(excluding=frozenset() if rule.requester_may_approve else own)
@@ -171,7 +172,8 @@ _HOW_TO_NAME = {
 def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = EligibleApprovers.from_ids) -> list[str]:
     """Return the rules that can't be met, each with its path, its required approvals, and its number of approvers.
 
-    `resolve_approvers` finds the people for IDs. Without it, each listed user ID counts as a person.
+    `resolve_approvers` finds the people behind IDs. By default, each listed user ID counts as one person, and rules
+    that list a user group are skipped.
     """
     return [
         _describe_shortfall(path, rule, most)
@@ -181,7 +183,7 @@ def unmeetable_rules(policy: Policy, resolve_approvers: ResolveApprovers = Eligi
 
 
 def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
-    """Return the rules that can't be met if an approver is the requester, in the format of `unmeetable_rules`."""
+    """Return the rules that can't be met if the requester is an approver, in the format of `unmeetable_rules`."""
     return [
         _describe_shortfall(path, rule, most)
         for path, rule, most in _rules_with_max_approvals(policy, EligibleApprovers.from_ids)
@@ -192,7 +194,7 @@ def rules_unmeetable_for_approvers(policy: Policy) -> list[str]:
 def _rules_with_max_approvals(
     policy: Policy, resolve_approvers: ResolveApprovers
 ) -> Iterator[tuple[str, TargetRule, int]]:
-    """Yield the path, rule, and number of possible approvals of each rule for which that number is known."""
+    """For each rule with a known maximum number of approvals, yield its path, the rule, and that number."""
     for pattern, rules in policy.models.items():
         for target in TARGET_STAGES:
             rule = rules.rule(target)
@@ -214,7 +216,7 @@ def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
 class PendingApprovers:
     """Who a pending request is waiting for, as user and user group IDs, groups first.
 
-    If `missing_approvals` is 0, someone must override the failed gates. `why` is why the request needs one more
+    If `missing_approvals` is 0, someone must override the failed gates. `why` says why the request needs one more
     approval than its rule requires, if it does.
     """
 
@@ -240,8 +242,8 @@ def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -
 def waiting_for_approvers(pending: PendingApprovers, names: Mapping[str, str] | None) -> Sentence:
     """Return the sentence that says who a request is waiting for.
 
-    If `names` is None, people and groups are mentioned. Otherwise `names` has their names by ID; an ID that it lacks is
-    shown as code. Neither notifies anyone.
+    If `names` is None, people and groups are mentioned. Otherwise, `names` has their names by ID, and an ID without a
+    name is shown as code; neither a name nor code notifies anyone.
     """
     waiting = _waiting_for(pending, names)
     return join_sentences([waiting, pending.why], " ") if pending.why else waiting

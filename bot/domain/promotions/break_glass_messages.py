@@ -17,7 +17,7 @@ def break_glass_lapsed_reason(rule: str) -> Sentence:
 
 
 def break_glass_announcement(request: Request, card: MessageLink) -> Sentence:
-    """Return the channel's message about a break-glass promotion."""
+    """Return the message that announces a break-glass promotion in the channel."""
     return say(
         "🚨 {who} broke glass: promoting {model} {path} without approvals. {why} {card}.{review}",
         who=format_actor(request.requester),
@@ -43,7 +43,7 @@ def review_command(request: Request) -> Code:
 
 
 def review_reminder_announcement(request: Request, people: Sequence[str] | None) -> Sentence:
-    """Return the thread's reminder before a review is due; it mentions `people`, or no one if that's None."""
+    """Return the thread's reminder before a review is due; it mentions `people`, or no one if `people` is None."""
     if people is None:
         return say("Waiting for a review by {due}: {review}", due=request.review_due, review=review_command(request))
     return say(
@@ -55,7 +55,7 @@ def review_reminder_announcement(request: Request, people: Sequence[str] | None)
 
 
 def direct_review_reminder(request: Request, card: MessageLink) -> Sentence:
-    """Return the direct reminder to a reviewer."""
+    """Return the direct message that reminds a reviewer of a break-glass promotion."""
     return say(
         "{who} broke glass: {model} {path}. {why} The review is due by {due}. {card}, or type {review}",
         who=format_actor(request.requester),
@@ -69,7 +69,7 @@ def direct_review_reminder(request: Request, card: MessageLink) -> Sentence:
 
 
 def review_overdue_announcement(request: Request, card: MessageLink) -> Sentence:
-    """Return the channel's message about an overdue review."""
+    """Return the message that announces an overdue review in the channel."""
     return say(
         "⚠️ No one reviewed break-glass request {id} ({model} {path}, by {who}) by {due}. {card}, or type {review}",
         id=Code(request.id),
@@ -83,7 +83,7 @@ def review_overdue_announcement(request: Request, card: MessageLink) -> Sentence
 
 
 def review_announcement(request: Request) -> Sentence:
-    """Return the message about a review, to the person who broke glass."""
+    """Return the message that tells the person who broke glass about the review."""
     assert request.reviewed_by is not None
     return say(
         "{who} reviewed your break-glass promotion of {model} {path}: {why}",
@@ -105,7 +105,7 @@ def review_confirmation(request: Request) -> Sentence:
 
 
 def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) -> Sentence | None:
-    """Return how many break-glass promotions are waiting for a review; None if none are."""
+    """Return how many break-glass promotions are waiting for a review, or None if there aren't any."""
     if not unreviewed_requests:
         return None
     ids: list[object] = [Code(request.id) for request in unreviewed_requests[:MAX_MENTIONED]]
@@ -120,7 +120,7 @@ def unreviewed_summary(unreviewed_requests: Sequence[Request], now: datetime) ->
 
 
 def break_glass_confirmation(request: Request) -> Sentence:
-    """Return the answer to the person who broke glass: the outcome, or what it's waiting for."""
+    """Return the answer to the person who broke glass: the outcome, or what the promotion is waiting for."""
     if request.state.is_open:
         return say(
             "Promoting {model} {path} without approvals as soon as {product} responds. The channel has been notified.",
@@ -131,5 +131,5 @@ def break_glass_confirmation(request: Request) -> Sentence:
 
 
 def superseded_by_break_glass_reason(version: int) -> Sentence:
-    """Return why a request ended after a break-glass promotion to its stage."""
+    """Return why a request ended: a break-glass promotion to its stage superseded it."""
     return say("Someone broke glass to promote {v} instead.", v=Code(f"v{version}"))

@@ -1,4 +1,4 @@
-"""The gate `integrity`: a version's files are recorded, and are still the same right before it's moved."""
+"""The gate `integrity`: a version's files are recorded, and are still the same right before its transition."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FILES = "files"  # the fact that the gate decides on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """What the gate reads of a version's digest, small enough for an audit event.
+    """What the gate needs from a version's digest, small enough for an audit event.
 
-    `digest` is the manifest's, `count` its number of files. `changed` names the first files that differed in the
-    comparison that began at `compared_at`. `why` says why the files aren't recorded.
+    `digest` is the manifest's digest, and `count` is its number of files. `changed` names the first files that differed
+    in the comparison that began at `compared_at`. `why` says why the files aren't recorded.
     """
 
     state: DigestState
@@ -40,12 +40,12 @@ FILE_FACTS = TypeAdapter(FileFacts)
 
 
 def digest_id_of(request: Request) -> str:
-    """Return the ID of the digest of a request's version; empty if an older release opened the request."""
+    """Return the ID of the digest of a request's version, or an empty string if an older release opened the request."""
     return digest_key(request.model, request.version, request.identity) if request.identity else ""
 
 
 def file_facts(digest: VersionDigest | None) -> FileFacts | None:
-    """Return what the gate reads of a digest; None if the version has none."""
+    """Return what the gate needs from a digest, or None if the version has none."""
     if digest is None:
         return None
     is_recorded, manifest = digest.is_recorded, digest.manifest
@@ -60,10 +60,10 @@ def file_facts(digest: VersionDigest | None) -> FileFacts | None:
 
 
 def file_gate(files: FileFacts | None) -> tuple[GateResult, ...]:
-    """Return the gate's result; none while the files are being hashed, since the version waits for that.
+    """Return the gate's result, or an empty tuple while files are being hashed, since the version waits for that.
 
-    That files were recorded and that they're unchanged are different bounds, so whoever overrides one doesn't override
-    the other.
+    It's also empty if `files` is None. Recorded files and unchanged files are separate bounds, so overriding one
+    doesn't override the other.
     """
     if files is None or files.state is DigestState.WAITING:
         return ()
@@ -76,21 +76,21 @@ def file_gate(files: FileFacts | None) -> tuple[GateResult, ...]:
 
 
 def not_hashed_refusal(digest: VersionDigest) -> Sentence:
-    """Return why a request can't be approved yet: nobody can approve files that aren't known."""
+    """Return why a request can't be approved yet: no one can approve files that haven't been hashed."""
     return say("{progress}. You can approve when that's done.", progress=hashing_progress(digest))
 
 
 def hashed_later_reason(digest: VersionDigest, approvals: Sequence[Vote]) -> Sentence | None:
-    """Return that the files were recorded after someone had approved, so they may not be what was approved, or None."""
+    """Return why the files may not be what was approved (they were recorded after an approval), or None."""
     if digest.recorded_at is None or all(vote.at >= digest.recorded_at for vote in approvals):
         return None
     return say("The files were hashed after an approval, so nobody knows whether they're what was approved.")
 
 
 def with_file_gate(request: Request, files: FileFacts | None) -> Request:
-    """Return a pending request with the gate's current result: its files may have been hashed since it was opened.
+    """Return a pending request with the gate's current result, since its files can be hashed after it was opened.
 
-    After an override, the snapshot stays what was overridden, so that it covers nothing that failed later.
+    After an override, the snapshot stays as it was, so the override doesn't cover anything that failed later.
     """
     seen = request.seen
     if request.state is not RequestState.PENDING or seen is None or files is None or request.overridden_by:
@@ -101,9 +101,9 @@ def with_file_gate(request: Request, files: FileFacts | None) -> Request:
 
 
 def waiting_for_files(digest: VersionDigest, since: datetime) -> Sentence | None:
-    """Return what a promotion waits for: hashing, or a comparison that began at `since` or later; None if nothing.
+    """Return what a promotion is waiting for (hashing, or a comparison that began at `since` or later), or None.
 
-    Raises RegistryRefused if that comparison was given up, so waiting wouldn't help.
+    Raises RegistryRefused if that comparison was given up, because waiting wouldn't help.
     """
     is_compared = not digest.is_recorded or (digest.compared_at is not None and digest.compared_at >= since)
     if digest.state is not DigestState.WAITING and is_compared:
@@ -114,7 +114,7 @@ def waiting_for_files(digest: VersionDigest, since: datetime) -> Sentence | None
 
 
 def files_line(request: Request, digest: VersionDigest | None, *, is_required: bool) -> Sentence | None:
-    """Return the card's line about the version's files; None if there's nothing that approvers have to know."""
+    """Return the card's line about the version's files, or None if there's nothing that approvers need to know."""
     if digest is None or (request.has_blocking_gates and request.seen and request.seen.fails_gate(INTEGRITY_GATE)):
         return None  # the verdict says it
     if digest.changed:

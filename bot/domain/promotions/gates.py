@@ -40,10 +40,10 @@ RELATIVE_TOLERANCE = 1e-9  # of the bound: in floating point, 0.9 - 0.01 isn't q
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """The facts that gates check. Metrics have no NaN.
+    """The facts that gates check. Metrics contain no NaN.
 
-    `staged_since` is None if the version isn't in Staging. `missing` lists the model card's empty fields. It and
-    `staged_since` are None if no gate checks them. `files` is None if the rule doesn't require unchanged files.
+    `staged_since` is None if the version isn't in Staging. `missing` lists the model card's empty fields. Both are None
+    if no gate checks them. `files` is None if the rule doesn't require unchanged files.
     """
 
     version: VersionInfo
@@ -65,8 +65,8 @@ class GateFacts:
 def check_gates(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
     """Return each gate's result, in the order of the policy; a metric with two bounds has two results.
 
-    A gate whose facts are missing fails. Without an incumbent, comparisons with it pass with a note. A blocked version
-    fails even without a gate for that.
+    A gate whose facts are missing fails. Without an incumbent, comparisons with it pass with a note, and so does a
+    signature gate if the incumbent has no signature. A blocked version fails even without a gate for that.
     """
     results = [result for gate in gates for result in _CHECK_BY_GATE[type(gate)](gate, facts)]
     if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
@@ -92,7 +92,7 @@ def _check_metric(gate: object, facts: GateFacts) -> list[GateResult]:
 
 
 def _metric_value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
-    """Return the metric's value, and a note about its source unless that's the run.
+    """Return the metric's value, and a note about its source if that isn't the run.
 
     The run's own metric takes precedence over a result that the requester reports.
     """
@@ -220,10 +220,10 @@ def _format_value(value: float | None) -> str:
 
 
 def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentence | None:
-    """Return which of the decision's facts has changed since the request was opened, or None.
+    """Return which fact behind the decision has changed since the request was opened, or None.
 
-    The facts are the policy's rule, the version's metrics, and its gates: a gate that passed (or was overridden) must
-    not fail now. `plan_transition` compares the stage and the incumbent.
+    The facts are the policy's rule, the version's metrics, and its gates: a gate must not fail now unless its failure
+    was overridden. `plan_transition` compares the stage and the incumbent.
     """
     if request.seen is None:  # opened by an older release, which recorded no snapshot
         return None
@@ -238,7 +238,7 @@ def decision_basis_change(request: Request, current: RequestSnapshot) -> Sentenc
 
 
 def rule_changed_reason(request: Request) -> Sentence:
-    """Return why a request is outdated if its policy rule has changed."""
+    """Return why a request is outdated: its policy rule has changed."""
     return say("The policy rule for {stage} changed after the request.", stage=request.target)
 
 
@@ -259,7 +259,7 @@ def describe_gate_result(result: GateResult) -> Sentence:
 
 
 def with_unblocked_version(snapshot: RequestSnapshot) -> RequestSnapshot:
-    """Return the snapshot of an unblocked version: its gate `not_blocked` has passed."""
+    """Return the snapshot with its gate `not_blocked` passed, because its version was unblocked."""
     return replace(
         snapshot,
         facts={**snapshot.facts, UNBLOCKED: True},

@@ -1,4 +1,4 @@
-"""Compare a version that's already in Production with a policy that doesn't apply yet."""
+"""Compares a version that's already in Production with a policy that doesn't apply yet."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from bot.domain.registry.model_card import CARD_FIELDS_FROM_FILES
 
 
 def check_holder(rule: TargetRule | None, facts: GateFacts, *, are_files_read: bool) -> HolderGates:
-    """Return which of the rule's gates a version fails, and which can't be checked without Registrar's ledger.
+    """Return which of the rule's gates a version fails, and why others can't be checked.
 
-    `facts` has no incumbent, because the version is the incumbent. `rule` is None if the policy has none.
+    A gate can't be checked if it needs Registrar's ledger, a result that the requester reports, or files that weren't
+    read (`are_files_read`). `facts` has no incumbent, because the version is the incumbent. `rule` is None if the
+    policy has none.
     """
     if rule is None:
         return HolderGates(has_rule=False)

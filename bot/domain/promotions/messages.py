@@ -27,7 +27,7 @@ MAX_MENTIONED = 6  # people named in one sentence; the others are counted
 
 
 def describe_change(request: Request) -> Sentence:
-    """Return what a request changes, as in the question to approvers: `v5 → v7 in Production`.
+    """Return what a request changes, as approvers see it: `v5 → v7 in Production`.
 
     If the stage is empty, it's the version's own transition: `v7: Staging → Production`, or `v7 → Production`.
     """
@@ -40,7 +40,7 @@ def describe_change(request: Request) -> Sentence:
 
 
 def request_confirmation(request: Request, card: MessageLink, approver_sentence: Sentence) -> Sentence:
-    """Return the answer to the requester: who it's waiting for, and where the card is."""
+    """Return the answer to the requester: who the request is waiting for, and where its card is."""
     return say(
         "Requested {model} {path} as {id}. {waiting} {card}.",
         model=Name(request.model),
@@ -84,7 +84,10 @@ def failed_gates_refusal(model: str, version: int, snapshot: RequestSnapshot) ->
 
 
 def gate_explanation(gate: GateResult, version: int, overriders: Sequence[str]) -> Sentence:
-    """Return what a gate requires, what a version has, and who could override it (Slack IDs; empty: no one)."""
+    """Return what a gate requires, what a version has, and who could override it.
+
+    `overriders` are Slack IDs, empty if no one can override it.
+    """
     result = describe_gate_result(gate)
     if gate.passed:
         return say("{gate}: {v} passes.", gate=result, v=Code(f"v{version}"))
@@ -119,7 +122,7 @@ def withdrawal_confirmation(request: Request, approvals: int) -> Sentence:
 
 
 def lapse_reason(rule: str) -> str:
-    """Return why someone lost a permission, by the permission rule that refuses them."""
+    """Return why someone lost a permission, according to the permission rule that refuses them."""
     return _LAPSE_REASONS.get(rule, "the policy no longer allows it")
 
 
@@ -153,7 +156,7 @@ def expired_after_approval_reason(request: Request) -> Sentence:
 
 
 def override_announcement(request: Request) -> Sentence:
-    """Return the thread's message about overridden gates."""
+    """Return the message that announces overridden gates in the request's thread."""
     overrider = format_actor(request.overridden_by) if request.overridden_by else "someone"
     failed = [describe_gate_result(gate) for gate in request.seen.failed_gates] if request.seen else []
     return say(
@@ -183,7 +186,7 @@ def override_confirmation(request: Request, approvals: int, card: MessageLink) -
 
 
 def reminder_announcement(request: Request, people: Sequence[str] | None, now: datetime) -> Sentence:
-    """Return the thread's reminder about a pending request; it mentions `people`, or no one if that's None."""
+    """Return the thread's reminder about a pending request; it mentions `people`, or no one if `people` is None."""
     if people is None:
         return say(
             "Still waiting for approval after {age}. Expires {until}.",
@@ -199,7 +202,7 @@ def reminder_announcement(request: Request, people: Sequence[str] | None, now: d
 
 
 def describe_requester(request: Request) -> Sentence:
-    """Return who made a request, and with which agent, whose name is shown as code: no one verifies it."""
+    """Return who made a request, and with which agent; its name is shown as code, because no one verifies it."""
     who, agent = format_actor(request.requester), request.agent
     if agent is None:
         return say("{who}", who=who)
@@ -209,7 +212,7 @@ def describe_requester(request: Request) -> Sentence:
 
 
 def direct_reminder(request: Request, card: MessageLink, now: datetime) -> Sentence:
-    """Return the direct reminder to an approver about a pending request."""
+    """Return the direct message that reminds an approver of a pending request."""
     return say(
         "{who} requested {model} {path} {age} ago. It expires {until}. {card}, or type {approve} or {reject}",
         who=describe_requester(request),
@@ -229,7 +232,7 @@ def frozen_notice(why: Sentence) -> Sentence:
 
 
 def approval_confirmation(request: Request, approvals: int, card: MessageLink) -> Sentence:
-    """Return the answer to an approver."""
+    """Return the answer to the person who approved a request."""
     if request.state is RequestState.PENDING and approvals >= request.required:
         return say(
             "Approved {model} {path} ({n} of {all}). A failed gate still blocks it. To override it: {override}",
@@ -256,7 +259,7 @@ def approval_confirmation(request: Request, approvals: int, card: MessageLink) -
 
 
 def rejection_confirmation(request: Request) -> Sentence:
-    """Return the answer to the person who rejected."""
+    """Return the answer to the person who rejected a request."""
     return say(
         "Rejected {model} {path}. I told {who} why.",
         model=Name(request.model),
@@ -266,12 +269,12 @@ def rejection_confirmation(request: Request) -> Sentence:
 
 
 def cancellation_confirmation(request: Request) -> Sentence:
-    """Return the answer to the person who canceled."""
+    """Return the answer to the person who canceled a request."""
     return say("Canceled {model} {path}.", model=Name(request.model), path=describe_change(request))
 
 
 def already_decided_reason(request: Request) -> Sentence:
-    """Return the refusal of a command on a decided request: what was decided, by whom, and when."""
+    """Return why a command on a decided request is refused: what was decided, by whom, and when."""
     if request.decided_by is None or request.decided_at is None:
         return say("Request {id} is already {state}; nothing changed.", id=Code(request.id), state=request.state.label)
     return say(
@@ -302,7 +305,7 @@ def request_recorded_notice() -> Sentence:
 
 
 def vote_recorded_notice(why: str = "") -> Sentence:
-    """Return the answer to a deciding vote if the promotion has to wait: `why`, or because the registry is slow."""
+    """Return the answer to a deciding vote whose promotion has to wait; if `why` is empty, for a slow registry."""
     if why:
         return say("Your vote is recorded. {why}", why=why)
     return say("Your vote is recorded, but {product} isn't responding. I'll promote the version as soon as it does.")

@@ -1,4 +1,4 @@
-"""The facts of decisions, as the audit log records them: only what a decision used, without names. Pure."""
+"""The facts behind decisions, as the audit log records them: only what a decision used, without names. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROFILE = TypeAdapter(Profile)
 
 
 def pack_gate_facts(facts: GateFacts) -> dict[str, Any]:
-    """Return what gates read besides the metrics, which are in the snapshot, as plain JSON values."""
+    """Return what gates read, except the metrics (which are in the snapshot), as plain JSON values."""
     tags = {key: tag for key, tag in facts.version.tags.items() if key == SEMVER_TAG}
     version = VersionInfo(
         model=facts.version.model, version=facts.version.version, stage=facts.version.stage, tags=tags
@@ -39,7 +39,7 @@ def pack_gate_facts(facts: GateFacts) -> dict[str, Any]:
 def changed_facts(opened: RequestSnapshot, current: RequestSnapshot) -> dict[str, Any]:
     """Return the facts, metrics, and gate results of `current` that differ from those when the request was opened.
 
-    None if the rule has changed, since then `current` has no others.
+    It's empty if the rule has changed, because then `current` has only the new rule.
     """
     before, after = ({**pack_snapshot(snapshot), **snapshot.facts} for snapshot in (opened, current))
     return {

@@ -1,4 +1,4 @@
-"""Derive a request's verdict again, from the facts in the audit log and the policy of that day. Pure."""
+"""Derives a request's verdict again, from the facts in the audit log and the policy at that time. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Facts = Mapping[str, Any]  # see `recorded_facts`; empty if they weren't recorde
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayStep:
-    """One step of a decision: what the audit event with this number says, and what the rules give now.
+    """One step of a decision: what the audit event with this number recorded, and what the rules derive now.
 
     `derived` is None if the facts weren't recorded.
     """
@@ -65,11 +65,11 @@ class ReplayStep:
 def replay(
     events: Sequence[ChainedEvent], policy_texts: Mapping[str, str], parse: Callable[[str], Policy]
 ) -> list[ReplayStep]:
-    """Return the steps of a request, in order; the last one is how it ended, or its state.
+    """Return the steps of a request, in order; the last one is how it ended, or its current state.
 
     `events` are the audit events about the request and about unblocked versions of its model, oldest first.
-    `policy_texts` are the recorded policies, by revision; `parse` raises Misconfigured. Without the event of its
-    opening, there are no steps.
+    `policy_texts` are the recorded policies, by revision; `parse` raises Misconfigured. There are no steps without the
+    event that opened the request.
     """
     opened = next((one for one in events if one.event.tag is EventTag.REQUEST_OPENED), None)
     if opened is None:
@@ -110,7 +110,7 @@ class _Replay:
         )
 
     def follow(self, chained: ChainedEvent) -> None:
-        """Add the steps of the next event."""
+        """Add the steps for the next event."""
         event, self._number = chained.event, chained.number
         try:
             permission, facts = _needed_permission(event), _facts(event)
@@ -137,7 +137,7 @@ class _Replay:
         self._add(name, recorded, derived if all(step.derived is not None for step in self._steps) else None)
 
     def _policy(self, facts: Facts) -> Policy | None:
-        """Return the policy of that day; None if it wasn't recorded, or if this version can't read it."""
+        """Return the policy that applied at the time, or None if it wasn't recorded or this release can't read it."""
         if (revision := facts.get("policy")) is None:
             return None
         if revision not in self._policies:
@@ -150,7 +150,7 @@ class _Replay:
     # -- people --------------------------------------------------------------------------------------------------------
 
     def _is_allowed(self, actor: Actor, permission: Permission, facts: Facts, at: datetime) -> bool | None:
-        """Add the step of a permission; return whether the rules give it, or None if that can't be derived."""
+        """Add the step for a permission; return whether the rules grant it, or None if that can't be derived."""
         policy, decision = self._policy(facts), None
         caller = PROFILE.validate_python(facts["profile"]) if "profile" in facts else actor
         if policy is not None and not isinstance(caller, Person):
@@ -164,7 +164,7 @@ class _Replay:
         self._request = replace(self._request, breaks_glass=bool(event.evidence.get("break_glass")))
 
     def _vote(self, event: Event, facts: Facts) -> None:
-        """Add a vote, or remove it if it was withdrawn; either way, remove an earlier one, which had lapsed."""
+        """Add a vote, replacing an earlier one that had lapsed, or remove the vote if it was withdrawn."""
         voter = PROFILE.validate_python(facts["profile"]).person if "profile" in facts else event.actor
         if not isinstance(voter, Person):  # an operator's vote, recorded by an older release
             voter = Person("", event.evidence["by"]["slack"])
@@ -182,7 +182,7 @@ class _Replay:
         self._request = replace(self._request, overridden_by=event.actor)
 
     def _approve(self, event: Event, facts: Facts) -> None:
-        """Add the steps of the files, which may have been hashed since the opening, and of the approvals."""
+        """Add the steps for the files, which may have been hashed since the request was opened, and the approvals."""
         self._recorded_state = RequestState.APPROVED
         if "seen" in event.evidence:
             self._recorded, seen = unpack_snapshot(event.evidence["seen"]), self._request.seen
@@ -193,7 +193,7 @@ class _Replay:
         self._add_verdict(say("Approvals"), recorded, derived if is_enough else NOT_ENOUGH)
 
     def _is_rule_changed(self, policy: Policy | None) -> bool:
-        """Return whether a policy's rule isn't the one when the request was opened, or needs more approvals."""
+        """Return whether a policy's rule has changed since the request was opened, or now requires more approvals."""
         request, seen = self._request, self._request.seen
         if policy is None or seen is None or request.breaks_glass:
             return False
@@ -224,7 +224,7 @@ class _Replay:
         self._add(say("Required approvals"), str(facts.get("required", "?")), derived)
 
     def _derive(self, seen: RequestSnapshot, policy: Policy) -> RequestSnapshot:
-        """Return a snapshot with the gate results that follow from its metrics and its facts under a policy."""
+        """Return the snapshot with the gate results that follow from its metrics and facts under a policy."""
         model, target = self._request.model, self._request.target
         read = replace(
             GATE_FACTS.validate_python({key: fact for key, fact in seen.facts.items() if fact is not None}),
@@ -245,7 +245,7 @@ class _Replay:
             self._add(name, _gate_text(before.get(key)), _gate_text(now.get(key)) if is_known else None)
 
     def _unblock(self, event: Event, facts: Facts) -> None:
-        """Pass the gate `not_blocked` of a pending request if this version's block was what failed it."""
+        """Mark the gate `not_blocked` of a pending request as passed if this version's block is what failed it."""
         if (seen := self._request.seen) is None or self._recorded_state is not RequestState.PENDING:
             return
         number = (seen.facts.get("block") or {}).get("version", self._request.version)
@@ -255,7 +255,7 @@ class _Replay:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _end(self, event: Event, facts: Facts) -> None:
-        """Add the step of the final state. MLflow's refusals, and changes made outside Registrar, aren't facts."""
+        """Add the step for the final state. MLflow's refusals and changes made outside Registrar can't be derived."""
         self._recorded_state, derived = _END_STATES[event.tag], None
         is_late = event.at >= self._request.expires_at
         if event.tag is EventTag.CANCELLED or (event.tag is EventTag.EXPIRED and is_late):
@@ -269,7 +269,7 @@ class _Replay:
         self._add_verdict(say("Result"), self._recorded_state.value, derived and derived.value)
 
     def _is_outdated(self, event: Event, facts: Facts) -> bool:
-        """Add the steps of what was checked right before the transition; return whether any of it stops that."""
+        """Add the steps for the checks right before the transition; return whether any of them stops it."""
         policy = self._policy(facts)
         if self._is_rule_changed(policy) or ("changed" in facts and self._did_gates_change(facts, policy)):
             return True
@@ -285,7 +285,7 @@ class _Replay:
         return bool(people) and self._state() is not RequestState.APPROVED
 
     def _did_gates_change(self, facts: Facts, policy: Policy | None) -> bool:
-        """Add the steps of the gates right before the transition; return whether they make the request outdated."""
+        """Add the steps for the gates right before the transition; return whether they make the request outdated."""
         changed, seen, current = facts["changed"], self._request.seen, None
         recorded = [GateResult(**gate) for gate in changed["gates"]] if "gates" in changed else self._recorded.gates
         if policy is not None and seen is not None:

@@ -20,9 +20,10 @@ from bot.domain.registry.signature_changes import CallerImpact, pack_caller_impa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """The result of one gate: the value and the bound. People read all texts; `name` and `bound` identify it.
+    """The result of one gate: the value and the bound. All texts are for people; `name` and `bound` identify it.
 
-    `limit` is what a failed metric's value would have to reach; None for other gates, and from older releases.
+    `limit` is what a failed metric's value would have to reach; None for other gates, and for results from older
+    releases.
     """
 
     name: str
@@ -40,10 +41,11 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSnapshot:
-    """The facts that approvers decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
+    """The facts that approvers decide on.
 
-    `metrics` are the candidate's and `against` the incumbent's, without missing ones. `validation` holds results that
-    the requester reported. `callers` is what changes for callers, if that was compared. `blocked` is the number of the
+    `rule` is the fingerprint of the policy's rule, and `policy` is the policy's revision. `metrics` are the
+    candidate's, and `against` the incumbent's; missing ones are left out. `validation` has the results that the
+    requester reported. `callers` is what changes for callers, if that was compared. `blocked` is the number of the
     blocked version: the candidate, or another version with the same files.
     """
 
@@ -143,7 +145,7 @@ OPEN_STATES = tuple(state for state in RequestState if state.is_open)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to move a version to a stage. `incumbent` is the version that was in the stage when it was opened."""
+    """A request to promote a version to a stage. `incumbent` was in the stage when the request was opened."""
 
     id: str
     model: str
@@ -182,27 +184,27 @@ class Request:
     review_reminded: int = 0  # 1: before the date, 2: once it was overdue
 
     def with_state(self, state: RequestState, **changes: object) -> Request:
-        """Return the request in its next state. Raise AlreadyDecided if the table has no such step."""
+        """Return the request in its next state. Raise AlreadyDecided if `NEXT_STATES` doesn't allow it."""
         if state not in NEXT_STATES[self.state]:
             raise AlreadyDecided(f"The request is {self.state.label}, so it can't become {state.label}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Return whether it's about this version, not a different version that had the same number."""
+        """Return whether it's about this version, rather than a different one that had the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def access_target(self) -> AccessTarget:
-        """What a permission to decide it, cancel it, or review it applies to."""
+        """The target that permissions to decide, cancel, or review it apply to."""
         return AccessTarget(
             model=self.model, target=self.target, requester=self.requester, ci=self.ci, agent=self.agent
         )
 
     @property
     def has_blocking_gates(self) -> bool:
-        """Return whether a gate failed and nobody has overridden it; then no number of approvals is enough."""
+        """Whether a gate failed and nobody has overridden it, so that no number of approvals is enough."""
         return self.seen is not None and bool(self.seen.failed_gates) and self.overridden_by is None
 
     @property

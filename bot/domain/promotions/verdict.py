@@ -1,4 +1,4 @@
-"""The verdict: what decides a request, in one line. Pure."""
+"""The verdict: a one-line summary of what decides a request. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SELF_EXPLANATORY_GATES = frozenset({CARD_GATE, SEMVER_GATE, SIGNATURE_GATE})  #
 
 
 def verdict(request: Request, metrics: MetricCatalog) -> Sentence:
-    """Return what decides a request: anything against it first, then its gates, then the changes of key metrics.
+    """Return a request's verdict: anything against it first, then its gates, then changes in key metrics.
 
-    For example: `✅ 3 of 3 gates pass · f1 +2.9% · latency_ms −21%`. It starts with ✅ only if there's nothing against
-    the request.
+    For example: `✅ 3 of 3 gates pass · f1 +2.9% · latency_ms −21%`. It starts with ✅ only if the request has gates
+    and nothing counts against it.
     """
     seen = request.seen
     if seen is None:
@@ -44,7 +44,7 @@ def verdict(request: Request, metrics: MetricCatalog) -> Sentence:
 
 
 def _failed_gates(request: Request, seen: RequestSnapshot, metrics: MetricCatalog) -> Iterator[Sentence]:
-    """Yield the failed gates, with what they need."""
+    """Yield a sentence that names the failed gates and what they need; nothing if none failed."""
     failed = sorted(seen.failed_gates, key=lambda gate: gate.name != NOT_BLOCKED_GATE)
     if not failed:
         return
@@ -87,7 +87,7 @@ def _failed_gate(gate: GateResult, seen: RequestSnapshot, metrics: MetricCatalog
 
 
 def gate_miss(gate: GateResult, seen: RequestSnapshot, metrics: MetricCatalog) -> MetricChange | None:
-    """Return a failed metric gate's value compared with the one that it needs; None if that isn't known."""
+    """Return a failed metric gate's value compared with the gate's limit, or None if either is unknown."""
     if gate.limit is None:
         return None
     reported = {VALIDATION_PREFIX + name: value for name, value in seen.validation.items()}
@@ -129,7 +129,7 @@ def _inflated_results(seen: RequestSnapshot, metrics: MetricCatalog) -> list[Sen
 
 
 def reported_results(seen: RequestSnapshot, metrics: MetricCatalog) -> list[MetricChange]:
-    """Return the results that the requester reported for metrics that the run measured, compared with the run's."""
+    """Return the requester's results for metrics that the run also measured, compared with the run's values."""
     changes = [metrics.compare(name, {**seen.metrics, **seen.validation}, seen.metrics) for name in seen.validation]
     return [change for change in changes if change]
 
@@ -137,7 +137,10 @@ def reported_results(seen: RequestSnapshot, metrics: MetricCatalog) -> list[Metr
 def _metric_changes(
     request: Request, seen: RequestSnapshot, changes: Sequence[MetricChange], metrics: MetricCatalog, limit: int
 ) -> Iterator[Sentence]:
-    """Yield how up to `limit` key metrics changed: worse ones, better ones, then those within noise."""
+    """Yield the changes in up to `limit` key metrics: worse, better, within noise, then unchanged.
+
+    If there's nothing to compare, yield a note that says why.
+    """
     if not seen.metrics:
         yield say("⚠️ no metrics logged")
     elif request.incumbent is None:
@@ -163,13 +166,13 @@ _ORDER = list(_CHANGE_TEMPLATES)
 
 
 def key_changes(seen: RequestSnapshot, metrics: MetricCatalog) -> list[MetricChange]:
-    """Return how the metrics that matter most changed, most important first."""
+    """Return the changes in the metrics that matter most, most important first."""
     names = by_importance(seen, metrics)[:MAX_KEY_METRICS]
     return [change for name in names if (change := metrics.compare(name, seen.metrics, seen.against))]
 
 
 def by_importance(seen: RequestSnapshot, metrics: MetricCatalog) -> list[str]:
-    """Return the metrics' names: those with gates, those in the policy, then those that changed most."""
+    """Return metric names: those with gates or in the policy first, then the rest by relative change, largest first."""
     gated = [gate.name for gate in seen.gates]
     first = {name.casefold() for name in (*gated, *metrics.settings)}
     return sorted(
@@ -179,7 +182,10 @@ def by_importance(seen: RequestSnapshot, metrics: MetricCatalog) -> list[str]:
 
 
 def _relative_change(name: str, seen: RequestSnapshot, metrics: MetricCatalog) -> float:
-    """Return a metric's change as a fraction of the incumbent's value; -1 if there's nothing to compare with."""
+    """Return a metric's change as a fraction of the incumbent's value; -1 if there's nothing to compare with.
+
+    The fraction has no sign. It's 0 if the change is within noise, and infinite if the incumbent's value is 0.
+    """
     change = metrics.compare(name, seen.metrics, seen.against)
     if change is None:
         return -1.0

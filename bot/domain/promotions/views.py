@@ -1,4 +1,4 @@
-"""What's shown of a model: its versions, and the requests to promote them. Pure."""
+"""The view of a model: its versions, and the requests to promote them. Pure."""
 
 from __future__ import annotations
 

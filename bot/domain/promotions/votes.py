@@ -1,4 +1,4 @@
-"""Votes on a request, and when there are enough approvals."""
+"""Votes on a request, and how they decide it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Vote:
 
     @property
     def is_approval(self) -> bool:
-        """Whether it counts toward the approvals."""
+        """Whether this vote counts as an approval."""
         return self.choice is VoteChoice.APPROVE and not self.lapsed
 
 
@@ -41,9 +41,10 @@ def counting_approvals(votes: Iterable[Vote]) -> list[Vote]:
 
 
 def state_after_votes(request: Request, votes: Iterable[Vote]) -> RequestState:
-    """Return a pending request's state after its votes: one rejection rejects it; enough different people approve it.
+    """Return a pending request's state after its votes.
 
-    A failed gate that isn't overridden keeps it pending, however many approvals it has.
+    One rejection rejects it, and approvals from enough different people approve it. A failed gate that isn't overridden
+    keeps it pending, however many approvals it has.
     """
     votes = list(votes)
     if any(vote.choice is VoteChoice.REJECT for vote in votes):

@@ -1,1 +1,1 @@
-"""Models, versions, and comparisons of versions."""
+"""Models, versions, and version comparisons."""

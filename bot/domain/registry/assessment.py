@@ -1,4 +1,4 @@
-"""What a registry contains before Registrar is set up: which versions are in Production, and what's wrong with them."""
+"""An assessment of a registry before Registrar is set up: its versions in Production, and what's wrong with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bot.domain.registry.model_card import ModelCard
 
 
 class ProblemKind(Enum):
-    """What can be wrong, the worst first: its code, its heading, and what it means or what to do about it."""
+    """What can be wrong, worst first: each kind's code, heading, and what it means or what to do about it."""
 
     SEVERAL_HOLDERS = (
         "several_holders",
@@ -67,7 +67,7 @@ class ProblemKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryProblem:
-    """A problem of a model or of one of its versions."""
+    """A problem with a model or one of its versions."""
 
     kind: ProblemKind
     model: str
@@ -77,9 +77,9 @@ class RegistryProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderGates:
-    """How a version compares with a policy's rule for Production.
+    """How a version fares against a policy's rule for Production.
 
-    `unchecked` are the gates that need more than the registry, with the reason.
+    `unchecked` lists the gates that can't be checked with the registry alone, with the reason for each.
     """
 
     has_rule: bool
@@ -91,8 +91,8 @@ class HolderGates:
 class ProductionHolder:
     """A version in Production, with its aliases and what's known about it.
 
-    `by_alias`: its model has no stages, so that an alias says that it's in Production. `has_signature` is None if its
-    files weren't read.
+    `by_alias` is True if its model has no stages, so an alias marks it as being in Production. `has_signature` is None
+    if the version's files weren't read.
     """
 
     version: VersionInfo
@@ -105,7 +105,7 @@ class ProductionHolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAssessment:
-    """The result. `unread` says which files couldn't be read, and why."""
+    """The result of an assessment. `unread` says which files couldn't be read, and why."""
 
     models: int
     versions: int
@@ -115,7 +115,7 @@ class RegistryAssessment:
 
     @property
     def unrecorded(self) -> tuple[Sentence, ...]:
-        """What the registry can't say about the versions in Production."""
+        """What the registry doesn't record about the versions in Production."""
         sentences = [
             say("{product} doesn't record who put a version into Production, or why."),
             say("It records when a version's stage or description last changed, but not which of them changed."),
@@ -127,13 +127,13 @@ class RegistryAssessment:
 
     @property
     def unchecked(self) -> tuple[Sentence, ...]:
-        """The policy's gates that can't be checked, each once."""
+        """The policy's gates that can't be checked, without duplicates."""
         checks = [holder.gates for holder in self.holders if holder.gates]
         return tuple({str(gate): gate for check in checks for gate in check.unchecked}.values())
 
     @property
     def has_failed_gates(self) -> bool:
-        """Return whether a version in Production fails the policy or has no rule in it."""
+        """Whether any version in Production fails the policy's gates or matches none of its rules."""
         return any(holder.gates and (holder.gates.failed or not holder.gates.has_rule) for holder in self.holders)
 
     @property
@@ -149,9 +149,9 @@ class RegistryAssessment:
 def versions_in_production(
     model: ModelInfo, versions: Sequence[VersionInfo], alias: str
 ) -> tuple[list[VersionInfo], bool]:
-    """Return the versions in Production, newest first and with their aliases, and whether `alias` decides that.
+    """Return the versions in Production (newest first, with aliases), and whether `alias` determines which they are.
 
-    It decides if no version of the model has a stage.
+    It does if no version of the model has a stage.
     """
     by_alias = all(version.stage is Stage.NONE for version in versions)
     numbers = (
@@ -166,7 +166,7 @@ def versions_in_production(
 def find_model_problems(
     model: ModelInfo, versions: Sequence[VersionInfo], stage_by_alias: Mapping[str, Stage]
 ) -> Iterator[RegistryProblem]:
-    """Yield the problems of a model's stages and aliases. `stage_by_alias` has the aliases that stand for a stage."""
+    """Yield the problems with a model's stages and aliases. `stage_by_alias` has the aliases that stand for a stage."""
     stages = {version.version: version.stage for version in versions}
     holders = sorted((number for number, stage in stages.items() if stage is Stage.PRODUCTION), reverse=True)
     if len(holders) > 1:
@@ -189,7 +189,7 @@ def find_model_problems(
 
 
 def find_holder_problems(holder: ProductionHolder) -> Iterator[RegistryProblem]:
-    """Yield what's missing from a version in Production."""
+    """Yield the problems with a version in Production, such as failed gates, a deleted run, or no owner."""
     version, run_id = holder.version, holder.version.run_id
     names = {"model": Name(version.model), "v": f"v{version.version}"}
 
@@ -216,7 +216,7 @@ def find_holder_problems(holder: ProductionHolder) -> Iterator[RegistryProblem]:
 
 
 def sort_problems(problems: Iterable[RegistryProblem]) -> tuple[RegistryProblem, ...]:
-    """Return the problems, the worst kind first; those of one kind by model, then newest version first."""
+    """Return the problems sorted by kind (worst first), then by model, then by version (newest first)."""
     order = {kind: at for at, kind in enumerate(ProblemKind)}
     return tuple(sorted(problems, key=lambda one: (order[one.kind], one.model, -(one.version or 0))))
 
@@ -227,9 +227,10 @@ def _with_aliases(version: VersionInfo, model: ModelInfo) -> VersionInfo:
 
 
 def _agrees(number: int, stage: Stage, stages: Mapping[int, Stage]) -> bool:
-    """Return whether an alias can name this version if it stands for `stage`.
+    """Return whether an alias that stands for `stage` can point to this version.
 
-    A team that uses an alias instead of Staging has nothing there that contradicts it.
+    If a team uses an alias instead of Staging, no version is in Staging, so the alias can point to a version without a
+    stage.
     """
     is_staging_unused = stage is Stage.STAGING and stage not in stages.values()
     return stages.get(number) is stage or (is_staging_unused and stages.get(number) is Stage.NONE)

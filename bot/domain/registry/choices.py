@@ -1,4 +1,4 @@
-"""What a form's menus offer while someone types: models, versions, and metrics. Pure."""
+"""The choices that a form's menus offer as someone types: models, versions, and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ MAX_VALUE_LENGTH = 150  # characters of a value that Slack stores
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An entry of a menu: the value that's submitted, and what people read."""
+    """A menu entry: the value that's submitted, and the label that people read."""
 
     value: str
     label: str
 
 
 def matching_choices(choices: Iterable[Choice], typed: str, is_valid: Callable[[str], bool]) -> list[Choice]:
-    """Return the choices that contain the typed text, those that equal it or start with it first.
+    """Return the choices that contain the typed text: exact matches first, then those that start with it.
 
-    The text itself is the last choice if `is_valid` and none equals it, so people can choose what isn't listed.
+    If no choice equals the text and `is_valid` accepts it, the text itself is the last choice, so people can choose
+    something that isn't listed.
     """
     text = typed.strip()
     choices = [choice for choice in choices if 0 < len(choice.value) <= MAX_VALUE_LENGTH]
@@ -39,7 +40,7 @@ def matching_choices(choices: Iterable[Choice], typed: str, is_valid: Callable[[
 
 
 def _rank(choice: Choice, typed: str) -> int | None:
-    """Return 0 for the best match; None if the choice doesn't contain what was typed."""
+    """Return 0 for an exact match, 1 if the choice starts with the typed text, 2 if it contains it, or None."""
     value, label = choice.value.casefold(), choice.label.casefold()
     if typed in {value, f"v{value}"}:
         return 0
@@ -51,7 +52,7 @@ def _rank(choice: Choice, typed: str) -> int | None:
 def version_choices(
     versions: Iterable[VersionInfo], blocks: Mapping[int, RollbackBlock], notes: Mapping[int, str], now: datetime
 ) -> list[Choice]:
-    """Return a choice for each version: its number, stage, semver, note, and the rollback that blocked it."""
+    """Return a choice for each version, labeled with its number, stage, semver, blocking rollback, and note."""
     return [Choice(str(version.version), _version_label(version, blocks, notes, now)) for version in versions]
 
 
@@ -70,7 +71,7 @@ def _version_label(
 
 
 def _ago(elapsed: timedelta) -> str:
-    """Return how long ago something was, in its largest unit."""
+    """Return how long ago something happened, in its largest unit: `3 d ago`, `5 min ago`, or `just now`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if elapsed.total_seconds() >= size:
             return f"{int(elapsed.total_seconds() // size)} {unit} ago"
@@ -80,7 +81,7 @@ def _ago(elapsed: timedelta) -> str:
 def best_by_metric(
     metric: str, direction: Direction, metrics_by_version: Mapping[int, Mapping[str, float]]
 ) -> int | None:
-    """Return the version with the best value of `metric`; the newest of several. None if none logged it."""
+    """Return the version with the best value of `metric`, the newest if tied, or None if no version logged it."""
     values = {
         version: value * direction.sign
         for version, metrics in metrics_by_version.items()

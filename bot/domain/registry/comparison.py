@@ -29,10 +29,10 @@ FloatArray = npt.NDArray[np.float64]
 class Comparison:
     """The result of a comparison.
 
-    `frame` is what `build_frame` returns. `deltas` has the same index and metric columns (float64): the value minus the
-    incumbent's, NaN if either is missing or nothing is in Production, and 0 for a difference that's only floating-point
-    rounding. `best` is the best version per metric, excluding metrics that no version has. In a tie, it's the
-    incumbent, else the newest version, because a tie is no reason to change Production.
+    `frame` is what `build_frame` returns. `deltas` has the same index and metric columns (float64): each value minus
+    the incumbent's, NaN if either is missing or nothing is in Production, and 0 if they differ only by floating-point
+    rounding. `best` is the best version per metric, excluding metrics that no version has. In a tie, the incumbent wins
+    if it's one of the tied versions; otherwise, the newest one wins. A tie is no reason to change Production.
     """
 
     model: str
@@ -48,12 +48,12 @@ class Comparison:
 
     @property
     def versions(self) -> list[int]:
-        """Return the version numbers, newest first, as in the frame."""
+        """The version numbers, newest first, as in the frame."""
         return [int(number) for number in self.frame["version"]]
 
     @property
     def incumbent_row(self) -> int | None:
-        """Return the incumbent's row in the frame."""
+        """The incumbent's row in the frame, or None if nothing is in Production."""
         return _row_index(self.frame, self.incumbent)
 
     def metrics_in_row(self, row: int) -> dict[str, float]:
@@ -65,7 +65,7 @@ class Comparison:
         return dict(zip(self.metrics, self.deltas.iloc[row].tolist(), strict=True))
 
     def changes_in_row(self, row: int) -> dict[str, MetricChange]:
-        """Return how one row of the frame differs from the incumbent, by metric; without those that either lacks."""
+        """Return how one row of the frame differs from the incumbent, by metric, omitting metrics that either lacks."""
         if self.incumbent_row is None:
             return {}
         values, against = self.metrics_in_row(row), self.metrics_in_row(self.incumbent_row)
@@ -77,7 +77,7 @@ class Comparison:
         return self.frame[metric].to_numpy(dtype=np.float64)
 
     def column_for(self, metric: str) -> str:
-        """Return the column of a metric. Raises BadInput with the closest name."""
+        """Return a metric's column. Raises BadInput, which suggests similar names, if there isn't one."""
         for column in (metric, _metric_column(metric)):
             if column in self.metrics:
                 return column
@@ -110,12 +110,12 @@ class BestVersion:
 def build_frame(
     versions: Iterable[VersionInfo], runs: Mapping[str, RunInfo], metrics: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Return one row per version, newest first (10 before 9), numbered from 0.
+    """Return a data frame with one row per version, newest first (10 before 9), numbered from 0.
 
-    Columns: version (int64); semver, stage, and run_id (object, str; None if missing); created_at
-    (datetime64[us, UTC]); then one float64 column per metric: those in `metrics`, in that order, or all by name.
-    Missing and infinite values are NaN. A version without a known run has only NaN; a run in MLflow's trash still
-    counts. A metric named like another column gets the column `metric <name>`.
+    Columns: version (int64); semver, stage, and run_id (object, str; None if missing); created_at (datetime64[us,
+    UTC]); then one float64 column per metric: those in `metrics`, in that order, or by default all of them, sorted by
+    name. Missing and infinite values are NaN. A version whose run is unknown has only NaN; a run in MLflow's trash
+    still counts. A metric that has the name of another column gets the column `metric <name>`.
     """
     import pandas as pd
 
@@ -170,9 +170,9 @@ def compare_versions(
     """Compare versions by their runs' metrics.
 
     `runs` maps IDs to runs. `incumbent` is the version in Production, which is added to the versions if it isn't among
-    them; if it's None, it's looked up among them. `catalog` says how to show and compare metrics, `gated` are the
-    metrics with gates. `blocked` has the reasons of blocked versions, by number. Raises BadInput if no version has one
-    of the `metrics`.
+    them; if it's None, it's looked up among them. `catalog` says how to show and compare metrics, and `gated` lists the
+    metrics with gates. `blocked` maps the numbers of blocked versions to the reasons. Raises BadInput if one of the
+    `metrics` is missing from every version.
     """
     import pandas as pd
 
@@ -230,7 +230,7 @@ def _row_index(table: pd.DataFrame, version: int | None) -> int | None:
 
 
 def _best_row(values: FloatArray, direction: Direction, incumbent_row: int | None) -> int | None:
-    """Return the row of the best value; in a tie, the incumbent's row, else the first (newest) one."""
+    """Return the row of the best value (in a tie, the incumbent's, else the newest), or None if there are no values."""
     signed = values * direction.sign
     if np.isnan(signed).all():
         return None
@@ -244,7 +244,7 @@ def _difference(value: FloatArray, base: FloatArray | np.float64) -> FloatArray:
 
 
 def _is_equal_within_rounding(value: FloatArray, base: FloatArray | np.float64) -> npt.NDArray[np.bool_]:
-    """Return where two values differ only by floating-point rounding: 0.1 + 0.2 equals 0.3."""
+    """Return where `value` equals `base`, ignoring floating-point rounding: 0.1 + 0.2 equals 0.3."""
     with np.errstate(over="ignore"):
         level: npt.NDArray[np.bool_] = np.abs(value - base) <= 1e-12 * np.maximum(np.abs(value), np.abs(base))
     return level
@@ -303,10 +303,10 @@ def _lead_over(values: FloatArray, winner_row: int, other_row: int | None) -> fl
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return the frame as CSV with a header, newest version first; times in ISO 8601, missing values empty.
+    """Return the frame as CSV with a header, newest version first; times are in ISO 8601, missing values empty.
 
-    Text that a spreadsheet would read as a formula gets a leading apostrophe, since tags and metric names come from
-    outside.
+    Text that a spreadsheet would read as a formula gets a leading apostrophe, since tags and metric names are
+    untrusted.
     """
     import pandas as pd
 

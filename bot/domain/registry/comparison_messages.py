@@ -15,10 +15,10 @@ MAX_NAMED_METRICS = 3  # metrics named in one clause; the rest are counted
 
 
 def summarize_comparison(comparison: Comparison) -> Sentence:
-    """Return how the newest version compares with Production, by the metrics that differ most.
+    """Return a sentence that compares the newest version with Production, by the metrics that differ most.
 
-    Differences are the version's value minus Production's, as in `deltas`, for any direction. Blocked versions are
-    named at the end.
+    Differences are the version's value minus Production's, as in `deltas`, whichever direction is better. Blocked
+    versions are named at the end.
     """
     blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
     omitted = (
@@ -40,7 +40,7 @@ def _summarize_newest(comparison: Comparison) -> Sentence:
 
 
 def describe_best_version(best: BestVersion) -> Sentence:
-    """Return the best version by a metric, with its stage, value, margin, and run."""
+    """Return a sentence that names the best version by a metric, with its stage, value, margin, and run."""
     return say(
         "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}{blocked}",
         v=_version_label(best.version),
@@ -113,7 +113,7 @@ _LATER_CLAUSES = {
 
 
 def _metrics_by_outcome(changes: Mapping[str, MetricChange]) -> dict[ChangeOutcome, list[str]]:
-    """Return the metrics that both have, by outcome, largest relative difference first."""
+    """Return the metrics that both versions have, by outcome, with the largest relative difference first."""
     outcomes: dict[ChangeOutcome, list[str]] = {outcome: [] for outcome in _FIRST_CLAUSES}
     for metric in sorted(changes, key=lambda metric: -_relative_size(changes[metric])):
         outcomes[changes[metric].outcome].append(metric)
@@ -140,7 +140,7 @@ def _describe_change(change: MetricChange, catalog: MetricCatalog) -> Sentence |
 
 
 def _missing_metrics(comparison: Comparison, row: int) -> tuple[list[str], list[str]]:
-    """Return the metrics that only the incumbent has, and those that only the row has."""
+    """Return the shown metrics that the row lacks, and those that it has but the incumbent lacks."""
     values, gaps = comparison.metrics_in_row(row), comparison.differences_in_row(row)
     lost = [metric for metric in comparison.shown_metrics if isnan(values[metric])]
     return lost, [metric for metric in comparison.shown_metrics if isnan(gaps[metric]) and not isnan(values[metric])]
@@ -219,7 +219,7 @@ def _describe_missing_rivals(best: BestVersion) -> Sentence | str:
 
 
 def _list_metrics(metrics: Sequence[str], format_metric: Callable[[str], object]) -> Sentence:
-    """Return `a`, `a and b`, `a, b, and c`, or `a, b, c, and 4 more`."""
+    """Return the metrics as text: `a`, `a and b`, `a, b, and c`, or `a, b, c, and 4 more`."""
     omitted = len(metrics) - MAX_NAMED_METRICS
     listed: list[object] = [format_metric(metric) for metric in metrics[:MAX_NAMED_METRICS]] + (
         [f"{omitted} more"] if omitted > 0 else []

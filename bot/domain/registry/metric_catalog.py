@@ -1,4 +1,4 @@
-"""What is known about a model's metrics: how to show them, which direction is better, and how noisy they are."""
+"""What's known about a model's metrics: how to show them, which direction is better, and how noisy they are."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class MetricSettings(StrictModel):
     noise: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # smaller differences count as noise
 
     def updated_by(self, other: MetricSettings) -> MetricSettings:
-        """Return these settings with those that `other` sets."""
+        """Return these settings, overridden by those that `other` sets."""
         return self.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
 
 
 class ChangeOutcome(Enum):
-    """What a metric's change means."""
+    """What a change in a metric means."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -69,7 +69,10 @@ class MetricChange:
 
     @property
     def percent(self) -> str:
-        """The change in percent of the incumbent's value: `+2.9%`, `−21%`; empty if that would say little."""
+        """The change as a percentage of the incumbent's value: `+2.9%`, `−21%`.
+
+        Empty if the incumbent's value is 0, or if the percentage is under 0.05% or at least 1000%.
+        """
         if self.was == 0:
             return ""
         percent = self.difference / abs(self.was) * 100
@@ -79,7 +82,7 @@ class MetricChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricCatalog:
-    """A model's metrics, according to the policy. Names are compared without regard to case.
+    """A model's metrics, as configured in the policy. Names are matched ignoring case.
 
     `settings` is in the order of the policy file. `directions` says which direction is better, and includes the
     directions in `settings`.
@@ -101,7 +104,10 @@ class MetricCatalog:
         return MetricChange(name=metric, value=value, was=was, direction=self.direction(metric), noise=noise)
 
     def _noise(self, metric: str, value: float, was: float, metrics: Mapping[str, float]) -> float | None:
-        """Return the configured noise, or a proportion's standard error, √(p(1−p)/n), if its n is logged."""
+        """Return the configured noise, or a proportion's standard error, √(p(1−p)/n), if its n is logged; else None.
+
+        p is whichever of the two values gives the larger error.
+        """
         settings = self.settings_of(metric)
         if settings.noise is not None:
             return settings.noise
@@ -111,7 +117,7 @@ class MetricCatalog:
         return math.sqrt(max(p * (1 - p) for p in (value, was)) / total)
 
     def settings_of(self, metric: str) -> MetricSettings:
-        """Return what the policy says about `metric`."""
+        """Return the policy's settings for `metric`, or the defaults if it has none."""
         return next(
             (one for name, one in self.settings.items() if name.casefold() == metric.casefold()), MetricSettings()
         )
@@ -124,7 +130,8 @@ class MetricCatalog:
     def format_value(self, metric: str, value: float, other: float | None = None) -> str:
         """Return a value with its unit: `0.912`, `45 ms`.
 
-        Without configured decimals, enough are shown to tell it from `other`, the value that it's shown with.
+        If the policy doesn't set the decimals, enough are shown to tell the value apart from `other`, which is shown
+        with it.
         """
         return self._with_unit(metric, self._format(metric, value, [value, value if other is None else other]))
 
@@ -135,7 +142,7 @@ class MetricCatalog:
         return self._with_unit(change.name, sign + size)
 
     def format_change(self, change: MetricChange) -> str:
-        """Return a change in percent, or in the metric's unit if percent would say little."""
+        """Return a change as a percentage, or in the metric's unit if `percent` is empty."""
         return change.percent or self.format_difference(change)
 
     def _format(self, metric: str, value: float, shown_with: Iterable[float]) -> str:
@@ -150,9 +157,9 @@ class MetricCatalog:
         return text if not unit or text == MISSING else f"{text}{unit}" if unit == "%" else f"{text} {unit}"
 
     def by_importance(self, metrics: Mapping[str, float], gated: Iterable[str] = ()) -> list[str]:
-        """Return the names of `metrics`: those with gates, then those in the policy, then the rest by name.
+        """Return the names in `metrics`: those with gates, then those in the policy, then the rest by name.
 
-        The numbers of examples that other metrics were measured on are left out.
+        The rest excludes metrics that only count the examples that other metrics were measured on.
         """
         by_folded_name = {name.casefold(): name for name in metrics}
         listed = [by_folded_name[name.casefold()] for name in self.settings if name.casefold() in by_folded_name]
@@ -162,9 +169,9 @@ class MetricCatalog:
 
 
 def total_of(metric: str, metrics: Mapping[str, float]) -> float | None:
-    """Return the number of examples that a proportion was measured on, if it's logged; else None.
+    """Return the number of examples that a proportion was measured on, or None if it isn't logged.
 
-    It's the metric `<name>_n`, `<name>_count`, or `<name>_total`; for an accuracy, also mlflow.evaluate's
+    It's the metric `<name>_n`, `<name>_count`, or `<name>_total`; for an accuracy, it can also be mlflow.evaluate's
     `example_count`.
     """
     names = [metric + suffix for suffix in _TOTAL_SUFFIXES]
@@ -185,13 +192,13 @@ def _sign(value: float) -> str:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    """Return a value with fixed decimals; one that rounds to zero has no sign."""
+    """Return a value with a fixed number of decimals, without a sign if it rounds to zero."""
     text = f"{value:,.{decimals}f}"
     return (text if float(text.replace(",", "")) else text.lstrip("-")).replace("-", MINUS)
 
 
 def _default_decimals(values: Iterable[float]) -> int | None:
-    """Return how many decimals to show for values shown together: enough to tell them apart; None for tiny values."""
+    """Return how many decimals tell values that are shown together apart, at most 6; None for tiny or huge values."""
     sizes = [abs(value) for value in values if math.isfinite(value)]
     largest = max(sizes, default=0.0)
     if all(size == int(size) for size in sizes) and largest < 1e12:

@@ -1,4 +1,4 @@
-"""Whether higher or lower values of a metric are better: configured, or guessed from its name."""
+"""Whether higher or lower values of a metric are better, as configured or inferred from its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Direction(Enum):
 
     @property
     def sign(self) -> int:
-        """Return the factor that makes a positive difference an improvement."""
+        """The factor, 1 or -1, that makes a positive difference an improvement."""
         return 1 if self is Direction.HIGHER else -1
 
 
@@ -23,9 +23,9 @@ def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = 
     """Return whether higher or lower values of `metric` are better.
 
     Higher is better unless a word in the name says otherwise: `val_loss`, `latencyMs`, `top5-error`. Only whole words
-    count, and a word after `per` doesn't: in `requests_per_second`, higher is better. For `neg_log_loss`, higher is
-    better, as in scikit-learn. A name in `overrides` (ignoring case) takes precedence. Raises ValueError if an override
-    isn't a direction.
+    count, and a word after `per` is ignored: for `requests_per_second`, higher is better. For `neg_log_loss`, higher is
+    better, as in scikit-learn. A name in `overrides` (ignoring case) takes precedence. Raises ValueError if that
+    override isn't a direction.
     """
     for name, override in (overrides or {}).items():
         if name.casefold() == metric.casefold():
@@ -41,7 +41,10 @@ def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direc
 
 
 def words_of_metric(metric: str) -> list[str]:
-    """Return the words of a name in lower case: `valLogLoss_p95` has log, loss, and p."""
+    """Return the words in a metric's name in lowercase: `valLogLoss_p95` has log, loss, and p.
+
+    Leading words that name a data split, such as `val`, and words after `per` are left out.
+    """
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", metric)]
     while len(words) > 1 and words[0] in _DATA_SPLIT_WORDS:
         words.pop(0)

@@ -21,8 +21,8 @@ MAX_NAME_LENGTH = 250  # characters of a model's name
 class RegistryProduct:
     """What the rules need to know about a registry product.
 
-    `name_error` returns why the product doesn't accept a model name, or None if it does. `tag_prefix` is the prefix of
-    the tags that the product sets itself.
+    `name_error` returns why the product rejects a model name, or None if it accepts the name. `tag_prefix` is the
+    prefix of the tags that the product sets itself.
     """
 
     name: str
@@ -82,11 +82,11 @@ class VersionIdentity:
     model_created_at: datetime | None = None
 
     def is_same(self, other: VersionIdentity) -> bool:
-        """Return whether both are the same version. A time that either one lacks isn't compared."""
+        """Return whether both identify the same version. A time that either one lacks isn't compared."""
         return self.is_same_ignoring_source(other) and self.source == other.source
 
     def is_same_ignoring_source(self, other: VersionIdentity) -> bool:
-        """Return whether both are the same version, ignoring where the files are."""
+        """Return whether both identify the same version, ignoring where its files are."""
         return (
             self.run_id == other.run_id
             and _is_same_time_if_known(self.created_at, other.created_at)
@@ -95,9 +95,9 @@ class VersionIdentity:
 
     @property
     def fingerprint(self) -> str:
-        """Return a short text that's unique to the version: a hash of its origin, a dot, and a hash of its source.
+        """A short text that's unique to the version: a hash of its origin, a dot, and a hash of its source.
 
-        The model's creation time isn't included, since a list of versions doesn't have it.
+        The model's creation time isn't included, since version lists don't have it.
         """
         made = self.created_at.isoformat() if self.created_at else ""
         parts = [f"{self.run_id or ''} {made}", self.source]
@@ -111,10 +111,10 @@ def _is_same_time_if_known(first: datetime | None, second: datetime | None) -> b
 def identity_change_reason(
     model: str, version: int, expected: VersionIdentity | None, found: VersionIdentity | None
 ) -> Sentence | None:
-    """Return how the version under this name and number differs from `expected`, or None if it doesn't.
+    """Return how the version with this name and number differs from `expected`, or None if it doesn't.
 
-    `expected` is None for records from older releases, for which there's nothing to compare. `found` is None for a
-    version that was deleted.
+    `expected` is None for records from older releases, which leave nothing to compare. `found` is None if the version
+    was deleted.
     """
     if found is None:
         return say("{product} no longer has v{v} of {model}.", v=version, model=Name(model))
@@ -134,7 +134,7 @@ def identity_change_reason(
 
 
 def version_replaced_reason(model: str, version: int) -> Sentence:
-    """Return the sentence for a different version under this name and number."""
+    """Return the sentence that says a different version has this name and number now."""
     return say(
         "v{v} of {model} is a different version now: it was deleted and recreated, or its model was renamed.",
         v=version,
@@ -164,7 +164,7 @@ class VersionInfo:
         return self.tags.get(SEMVER_TAG)
 
     def has_same_files_as(self, other: VersionInfo) -> bool:
-        """Return whether the other version has the same files of the same run, registered again."""
+        """Return whether the other version is a registration of the same files from the same run."""
         return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
 
     def identity(self, model_created_at: datetime | None = None) -> VersionIdentity:
@@ -176,7 +176,7 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A data set that a run logged. `rows` is None if unknown."""
+    """A dataset that a run logged. `rows` is None if unknown."""
 
     name: str
     digest: str = ""
@@ -186,7 +186,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """The run that created a version. Infinite metrics are NaN here. `git_commit` is that of the code that ran."""
+    """The run that created a version. Infinite metrics are NaN here. `git_commit` is the commit of the code it ran."""
 
     id: str
     experiment: str = ""  # its ID, which is part of a run's URL
@@ -204,7 +204,7 @@ class RunInfo:
 
     @property
     def is_finished(self) -> bool:
-        """Return whether the run has ended, so its metrics are unlikely to change."""
+        """Whether the run has ended, so its metrics are unlikely to change."""
         return self.status in {"FINISHED", "FAILED", "KILLED"}
 
 
@@ -258,7 +258,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class VersionRef:
-    """How people refer to a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production` or `latest`."""
+    """How people refer to a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production`, or `latest`."""
 
     kind: str  # number, semver, alias, stage, latest
     value: str
@@ -268,7 +268,7 @@ class VersionRef:
 
 
 def parse_version_ref(text: str) -> VersionRef:
-    """Parse a version reference. Raises BadInput with the accepted forms."""
+    """Parse a version reference. Raises BadInput, which lists the accepted forms, if it's invalid."""
     word = text.strip()
     if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
         return VersionRef("number", str(int(number[1])))
@@ -294,9 +294,9 @@ def parse_version_ref(text: str) -> VersionRef:
 
 
 def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
-    """Return the version that `ref` names among all `versions` of `model`; the newest if there are several.
+    """Return the version of `model` that `ref` names; if several match, the newest.
 
-    Raises UnknownVersion with the newest existing versions.
+    `versions` are all of the model's versions. Raises UnknownVersion, which lists the newest ones, if none matches.
     """
     newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
     for version in newest_first:
@@ -313,7 +313,7 @@ def resolve_version(ref: VersionRef, model: ModelInfo, versions: Iterable[Versio
 
 
 def _similar_ref(ref: VersionRef, model: ModelInfo, newest_first: Sequence[VersionInfo]) -> str:
-    """Return the most similar existing reference of the same kind; empty if none is similar."""
+    """Return the most similar existing reference of the same kind, or an empty string if none is similar."""
     names = {
         "number": [f"v{version.version}" for version in newest_first],
         "semver": [version.semver for version in newest_first if version.semver],
@@ -352,7 +352,10 @@ _INVISIBLE_CHARACTERS = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faf
 
 
 def check_model_name(text: str) -> str:
-    """Return the name without surrounding spaces. Raises BadInput if the registry can't store or look it up."""
+    """Return a model name without surrounding spaces.
+
+    Raises BadInput if the registry can't store or look up the name, or if it has invisible characters.
+    """
     name = text.strip()
     if not name:
         raise BadInput("Missing model name.")
@@ -368,7 +371,7 @@ def check_model_name(text: str) -> str:
 
 
 def unknown_model_error(name: str, suggestion: str | None) -> UnknownModel:
-    """Return the error for a name that the registry doesn't have; `suggestion` is a similar name that it has."""
+    """Return the error for a model that isn't in the registry; `suggestion` is a similar name that is, if any."""
     if suggestion is None:
         return UnknownModel(say("{product} has no model {name}.", name=Name(name)))
     sentence = say("{product} has no model {name}. Did you mean {near}?", name=Name(name), near=Name(suggestion))

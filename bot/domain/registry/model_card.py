@@ -1,4 +1,4 @@
-"""The model card: metadata of one version."""
+"""The model card: metadata about one version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ValueOrigin:
 
 
 class ModelCard(BaseModel):
-    """The metadata of one version. None or an empty value means missing."""
+    """Metadata about one version. None or an empty value means missing."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -84,7 +84,7 @@ _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 
 def logged_algorithm(version: VersionInfo, run: RunInfo) -> str | None:
-    """Return the algorithm's name as it was logged, or None."""
+    """Return the algorithm's logged name, or None if it wasn't logged."""
     return (
         version.tags.get("algorithm")
         or run.tags.get("estimator_name")
@@ -108,7 +108,7 @@ class VersionCard:
 
     @property
     def metric_texts(self) -> dict[str, str]:
-        """The card's metrics with their units, the most important first."""
+        """The card's metric values with their units, most important first."""
         metrics = self.card.metrics or {}
         names = dict.fromkeys([*self.catalog.by_importance(metrics), *metrics])
         return {name: self.catalog.format_value(name, metrics[name]) for name in names}

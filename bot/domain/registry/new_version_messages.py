@@ -26,7 +26,7 @@ def describe_new_version(version: VersionInfo) -> list[Sentence]:
 
 
 def list_new_versions(newest: Mapping[str, int]) -> Sentence:
-    """Return the message about the new versions of many models, of which `newest` has the newest number."""
+    """Return the message about new versions of many models; `newest` has each model's newest version number."""
     shown = [Code(f"{truncate(name, 60)} v{number}") for name, number in [*newest.items()][:MAX_MODELS]]
     more = [f"{len(newest) - MAX_MODELS} more"] if len(newest) > MAX_MODELS else []
     return say("{n} have new versions: {versions}.", n=pluralize(len(newest), "model"), versions=[*shown, *more])
@@ -35,7 +35,7 @@ def list_new_versions(newest: Mapping[str, int]) -> Sentence:
 def describe_new_metrics(
     catalog: MetricCatalog, metrics: Mapping[str, float], incumbent: int | None, incumbent_metrics: Mapping[str, float]
 ) -> Sentence | None:
-    """Return a new version's most important metrics, compared with `incumbent`; None if it has none.
+    """Return a new version's most important metrics, compared with the incumbent's; None if it has no metrics.
 
     `incumbent` is the version in Production, or None.
     """

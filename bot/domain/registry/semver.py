@@ -1,7 +1,8 @@
 """Propose a semver for a new version, with reasons.
 
 The rules compare two builds: what callers see (signature, algorithm, flavors) and how they were trained. Unknown facts
-are reported but don't raise the semver: a missing signature doesn't prove a breaking change. Nothing here reads MLflow.
+are reported but don't raise the semver, because a missing signature doesn't prove a breaking change. Nothing here reads
+MLflow.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class BuildFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseVersion:
-    """The version to compare a new one with: current Production, else the one with the highest semver."""
+    """The version to compare a new one with: current Production, or else the version with the highest semver."""
 
     version: int
     stage: Stage
@@ -83,7 +84,8 @@ def parse_semver(text: str) -> Version | None:
 def highest_semver(existing: Iterable[str]) -> str | None:
     """Return the highest semver in `existing`, spelled as it appears there, or None if there is none.
 
-    They're ordered by MAJOR.MINOR.PATCH first: `1.2.0-rc.1` counts as 1.2.0 and is lower only than 1.2.0 itself.
+    Semvers are ordered by MAJOR.MINOR.PATCH first, so `1.2.0-rc.1` counts as 1.2.0: it's lower than 1.2.0 itself, but
+    higher than any earlier release.
     """
     candidates = [(_release_numbers(number), number, text) for text in existing if (number := parse_semver(text))]
     return max(candidates)[2] if candidates else None
@@ -92,10 +94,10 @@ def highest_semver(existing: Iterable[str]) -> str | None:
 def bump_reasons(
     new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the previous version"
 ) -> list[BumpReason]:
-    """Return what `new` changes compared to `old`, most significant first, then what couldn't be compared (as PATCH).
+    """Return what `new` changes from `old`, most significant first, then what couldn't be compared (as PATCH).
 
-    `is_better(metric, a, b)` returns whether `a` is better than `b`; it's never called with NaN. `old_label` is what
-    sentences call `old`. The list is empty for identical builds whose facts are all known.
+    `is_better(metric, a, b)` returns whether `a` is better than `b`; it's never called with NaN. `old_label` is how
+    sentences refer to `old`. The list is empty if the builds are identical and all their facts are known.
     """
     gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, old_label)]
     return _sorted_bump_reasons(new, old, is_better) + gaps
@@ -109,10 +111,10 @@ def propose_semver(
     override: Bump | None = None,
     is_better: IsBetter,
 ) -> SemverProposal:
-    """Return the semver for `new`: the highest of `existing` and the base's, raised by what changed since `base`.
+    """Propose a semver for `new`: the highest of `existing` and the base's, raised by what changed since `base`.
 
-    `override` is the bump that a person chose; the reasons then include the bump that the rules propose. Without
-    existing semvers, the result is always 1.0.0. See `bump_reasons` for `is_better`.
+    `override` is the bump that a person chose, if any; the reasons then include the bump that the rules propose. If
+    there are no semvers yet, the result is always 1.0.0. See `bump_reasons` for `is_better`.
     """
     top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:
@@ -181,7 +183,10 @@ def _unchanged_reason(new: BuildFacts, old: BuildFacts, old_label: object) -> Se
 
 
 def _comparable_facts(new: BuildFacts, old: BuildFacts) -> list[tuple[str, object, object]]:
-    """Return each fact that can be missing, for both builds. A signature can lack its inputs or outputs."""
+    """Return each fact that can be missing: its name, and its value in `new` and in `old`.
+
+    If both builds have a signature, the inputs and outputs are separate facts, since either can be missing.
+    """
     facts: list[tuple[str, object, object]] = [("signature", new.signature, old.signature)]
     if new.signature and old.signature:
         facts = [

@@ -48,12 +48,15 @@ class CallerImpact:
     no_rollback: Sentence | None = None
 
     def sentences(self, *effects: CallerEffect) -> list[Sentence]:
-        """Return the sentences of changes with one of these effects."""
+        """Return the sentences for changes that have one of these effects."""
         return [change.sentence for change in self.changes if change.effect in effects]
 
 
 def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: int, incumbent: int) -> CallerImpact:
-    """Return what `version` changes for callers of `incumbent`, based on their packages; empty without signatures."""
+    """Return what `version` changes for callers of `incumbent`, based on their packages.
+
+    The result is empty if neither has a signature; if only one does, `not_compared` names the one that doesn't.
+    """
     new_signature, old_signature = new.signature if new else None, old.signature if old else None
     if new_signature is None or old_signature is None:
         lacks = version if new_signature is None else incumbent
@@ -76,7 +79,10 @@ def caller_impact(new: ModelPackage | None, old: ModelPackage | None, version: i
 
 
 def no_rollback_reason(new: ModelPackage | None, old: ModelPackage | None, incumbent: int) -> Sentence | None:
-    """Return why an automatic rollback from `new` to the incumbent, whose package is `old`, is impossible, or None."""
+    """Return why Registrar can't roll back automatically from `new` to the incumbent, or None if it can.
+
+    `old` is the incumbent's package.
+    """
     why = incompatibility_reason(old, new)
     return (
         None
@@ -163,7 +169,7 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
 
 
 def _is_only_one_stated(new: Signature, old: Signature) -> bool:
-    """Return whether only one of the two declares its inputs, or only one its outputs."""
+    """Return whether only one of the two declares inputs, or only one declares outputs."""
     return bool(new.inputs) != bool(old.inputs) or bool(new.outputs) != bool(old.outputs)
 
 
@@ -203,7 +209,7 @@ _OUTPUT_RULES: _ColumnRules = {
 def _compare_columns(
     kind: str, new: Sequence[SignatureColumn], old: Sequence[SignatureColumn], rules: _ColumnRules
 ) -> Iterator[CallerChange]:
-    """Yield one change for all columns that changed in the same way, in the order of `rules`."""
+    """Yield one change for each set of columns that changed the same way, in the order of `rules`."""
     new_columns, old_columns = _index_columns(new), _index_columns(old)
     is_alone = len(new_columns) == len(old_columns) == 1
     alike: dict[tuple[_ColumnChange, str, str], list[object]] = {}
@@ -217,7 +223,7 @@ def _compare_columns(
 
 
 def _index_columns(columns: Iterable[SignatureColumn]) -> dict[tuple[str, int], SignatureColumn]:
-    """Return the columns by name and number of earlier uses of that name, so unnamed ones are compared by position."""
+    """Return the columns by name and by how many earlier ones share it, so unnamed ones are compared by position."""
     uses: Counter[str] = Counter()
     keyed = {}
     for column in columns:
@@ -267,17 +273,17 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
 
 
 def quote_name(name: str) -> Code:
-    """Return a name as a sentence value, truncated."""
+    """Return a name, truncated, as a value for a sentence."""
     return Code(truncate(name, _MAX_NAME_LENGTH))
 
 
 def quote_if_needed(text: str) -> str:
-    """Return MLflow's word unchanged, or quoted if it has characters that Slack could read as markup."""
+    """Return MLflow's word unchanged, or quoted if it's long or has characters that Slack could read as markup."""
     return text if text.isalnum() and len(text) <= _MAX_NAME_LENGTH else quote_name(text)
 
 
 def list_some(items: Sequence[object]) -> object:
-    """Return the first few items and the number of the rest."""
+    """Return the items, or the first few and how many more there are."""
     if len(items) <= MAX_LISTED_NAMES:
         return list(items)
     return say("{these}, and {n} more", these=list(items[:MAX_LISTED_NAMES]), n=len(items) - MAX_LISTED_NAMES)

@@ -1,4 +1,4 @@
-"""The Production timeline, and which version served at a time or on a day. Pure."""
+"""The Production timeline, and which version served at a given time or on a given day. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.domain.rollbacks.rollback import ServingPeriod, period_at
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """A point in time, or the time from `start` to `end`. `day` is set if the window is a day."""
+    """A point in time, or the interval from `start` to `end`. `day` is set if the window is a day."""
 
     start: datetime
     end: datetime | None = None
@@ -28,8 +28,9 @@ class TimeWindow:
 class Timeline:
     """What served in Production, newest first, with the promotions' requests and approvers by request ID.
 
-    `watched_since` is when Registrar's record starts. `window` is the requested time; if it's set, `periods` has only
-    the periods that overlap it. `chart_periods` has all periods that a chart shows, newest first.
+    `watched_since` is when Registrar's record starts. `window` is the requested point in time or day; if it's set,
+    `periods` has only the periods that overlap it. `chart_periods` has all the periods that a chart shows, newest
+    first.
     """
 
     model: str
@@ -47,7 +48,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class ProductionChange:
-    """A change in Production: the version that serves from this time; None if nothing does."""
+    """A change in Production: its time, and the version that serves from then on (None if nothing does)."""
 
     at: datetime
     version: int | None
@@ -55,7 +56,7 @@ class ProductionChange:
 
 
 def resolve_window(at: timedelta | datetime | date | RelativeDay, now: datetime) -> TimeWindow:
-    """Return the time that `at` refers to: an age, a point in time, or a day in UTC. Raises BadInput for the future."""
+    """Return the window for `at`: an age, a point in time, or a day in UTC. Raises BadInput if it's in the future."""
     if isinstance(at, timedelta):
         return TimeWindow(resolve_start(at, now))
     if isinstance(at, datetime):
@@ -108,7 +109,7 @@ def _leaves_production_empty(period: ServingPeriod) -> bool:
 
 
 def production_gaps(periods: Sequence[ServingPeriod], now: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the times when Production was empty between the first period and now, newest first."""
+    """Return the start and end of each time that Production has been empty since the first period, newest first."""
     gaps, next_begin = [], now
     for period in periods:
         if period.until and period.until < next_begin and _leaves_production_empty(period):

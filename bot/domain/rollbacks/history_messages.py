@@ -19,12 +19,12 @@ MAX_LISTED_CHANGES = 8  # changes in one sentence
 
 
 def actor_label(actor: Actor) -> object:
-    """Return the actor as a sentence value."""
+    """Return an actor as a value for a sentence."""
     return "the monitor" if actor == MONITOR_AUTOMATION else format_actor(actor)
 
 
 def describe_period(period: ServingPeriod, timeline: Timeline) -> Sentence:
-    """Return when and how long a version served."""
+    """Return when, and for how long, a version served."""
     lasted = format_duration(period.duration(timeline.now))
     if period.predates_registrar:
         since, lasted = say("first seen {at}", at=period.since), f"at least {lasted}"

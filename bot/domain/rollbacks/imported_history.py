@@ -23,7 +23,7 @@ MAX_REASON_LENGTH = 500  # characters of a row's `by` and `why` stored in the hi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedPeriod:
-    """One row of the file: when a version was in Production. `location` says where the row is in the file."""
+    """One row of an imported file: when a version was in Production. `location` says where the row is in the file."""
 
     location: str
     model: str
@@ -35,7 +35,7 @@ class ImportedPeriod:
 
     @property
     def id(self) -> str:
-        """Return the ID of the transition that starts the period; it's the same for the same row in any file."""
+        """The ID of the transition that starts the period; it's the same for the same row in any file."""
         key = f"{self.model}\n{self.version}\n{self.since.astimezone(UTC).isoformat()}"
         return f"imported:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
@@ -57,10 +57,10 @@ def imported_transitions(
     reason: str,
     identities: Mapping[int, VersionIdentity],
 ) -> list[Transition]:
-    """Return the transitions that start and end the periods of one model, oldest first.
+    """Return the transitions that start and end one model's periods, oldest first.
 
-    `history_start` is when the model's history currently starts, or None. Raises BadInput for periods that overlap, are
-    in the future, or have no end.
+    `history_start` is when the model's history currently starts, or None if it has none. Raises BadInput if a period
+    overlaps another one or the history, is in the future, has no end, or doesn't end after it starts.
     """
     ordered = sorted(periods, key=lambda term: term.since)
     transitions: list[Transition] = []
@@ -178,7 +178,7 @@ def _parse_row(location: str, row: Any) -> ImportedPeriod:
 
 
 def _parse_time(value: object) -> datetime:
-    """Parse a time with a time zone, or a day, which stands for its start in UTC."""
+    """Parse a time with a time zone, or a day, which means midnight UTC."""
     text = str(value).strip()
     try:
         at = datetime.fromisoformat(text)

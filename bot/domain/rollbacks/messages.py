@@ -38,7 +38,7 @@ def describe_version_change(transition: Transition) -> Sentence:
 
 
 def not_in_production_refusal(model: str, version: int) -> Sentence:
-    """Return why a version's card can't roll it back: another version is in Production now."""
+    """Return the refusal to roll back a version from its card, because it isn't in Production anymore."""
     return say(
         "{v} of {model} isn't in Production anymore, so nothing changed. To see what is: {history}",
         v=Code(f"v{version}"),
@@ -48,7 +48,10 @@ def not_in_production_refusal(model: str, version: int) -> Sentence:
 
 
 def rollback_started_announcement(transition: Transition, freeze: ActiveFreeze | None) -> Sentence:
-    """Return the message in an incident's thread about a person's rollback; `freeze` is the one that is active."""
+    """Return the message that announces a manual rollback in an incident's thread.
+
+    `freeze` is the active freeze, if any.
+    """
     return say(
         "{who} is rolling back {step} in Production.{frozen}",
         step=describe_version_change(transition),
@@ -58,7 +61,7 @@ def rollback_started_announcement(transition: Transition, freeze: ActiveFreeze |
 
 
 def blocked_version_notice(transition: Transition) -> Sentence:
-    """Return the line about the version that left Production."""
+    """Return the line that says the version that left Production is blocked, and how to unblock it."""
     return say(
         "{old} is blocked from rollbacks and requests until unblocked: {how}",
         old=Code(f"v{transition.expected_incumbent}"),
@@ -70,7 +73,7 @@ FORCED = say("Forced: the audit log says why it might not load.")
 
 
 def rollback_failed_announcement(transition: Transition) -> Sentence:
-    """Return the line about a failed rollback and the next step."""
+    """Return the line that says why a rollback failed, and what to do next."""
     how = Code(f'/model rollback {transition.model} {transition.version} --reason "…"')
     if transition.state is TransitionState.STALE:
         return say(
@@ -100,7 +103,7 @@ def rollback_confirmation(transition: Transition) -> Sentence:
 
 
 def already_in_progress_refusal(progress: MessageLink) -> Sentence:
-    """Return the refusal of a rollback while another one is in progress."""
+    """Return the refusal to roll back while another rollback is in progress."""
     return say("A rollback is already in progress. {progress}.", progress=progress)
 
 
@@ -110,7 +113,7 @@ def rollback_started_notice() -> Sentence:
 
 
 def rollback_title(transition: Transition) -> str:
-    """Return the heading of the channel's message, without the model's name, which precedes it."""
+    """Return the channel message's heading, without the model's name, which precedes it."""
     old = f"v{transition.expected_incumbent}" if transition.expected_incumbent is not None else "nothing"
     return {
         TransitionState.DONE: f"rolled back from {old} to v{transition.version}",
@@ -138,7 +141,7 @@ _REFUSALS = {
 
 
 def not_a_target_refusal(model: str, version: int, why: TargetRefusal) -> Sentence:
-    """Return why a version can't be rolled back to, and the command that requests its promotion."""
+    """Return why a version can't be a rollback target, and the command that requests its promotion."""
     name = shlex.quote(model)
     return say(
         _REFUSALS[why],
@@ -150,17 +153,17 @@ def not_a_target_refusal(model: str, version: int, why: TargetRefusal) -> Senten
 
 
 def rollback_despite_freeze_notice(active_freeze: ActiveFreeze) -> Sentence:
-    """Return the channel's message when a person rolls back while Production is frozen."""
+    """Return the notice for when a person rolls back while Production is frozen."""
     return say("{why} People can still roll back.", why=active_freeze.description)
 
 
 def loadability_unknown_to_monitor_reason(model: str, version: int, why: Sentence) -> Sentence:
-    """Return why a monitor doesn't roll back to a version yet."""
+    """Return why a monitor hasn't rolled back to a version yet: it can't check whether the version loads."""
     return say(LOADABILITY_UNKNOWN_TO_MONITOR, v=Code(f"v{version}"), model=Name(model), why=why)
 
 
 def loadability_unknown_refusal(model: str, version: int, why: Sentence) -> Sentence:
-    """Return the refusal of a rollback while the version's files can't be read."""
+    """Return the refusal to roll back to a version whose files can't be read."""
     return say(
         LOADABILITY_UNKNOWN,
         v=Code(f"v{version}"),
@@ -171,7 +174,7 @@ def loadability_unknown_refusal(model: str, version: int, why: Sentence) -> Sent
 
 
 def no_rollback_target_refusal(model: str) -> Sentence:
-    """Return the refusal of a rollback if no earlier version can be the target."""
+    """Return the refusal to roll back when no earlier version can be the target."""
     return say(
         "{model} has no version to roll back to: there's no earlier Production version that isn't blocked. "
         "To request a promotion: {how}",
@@ -181,7 +184,7 @@ def no_rollback_target_refusal(model: str) -> Sentence:
 
 
 def unblock_announcement(model: str, version: int, who: Actor, reason: str) -> Sentence:
-    """Return the channel's message about an unblocked version."""
+    """Return the channel message about an unblocked version."""
     return say(
         "{who} unblocked {v} of {model}: {why}",
         who=format_actor(who),

@@ -42,16 +42,16 @@ class ServingPeriod:
 
     @property
     def predates_registrar(self) -> bool:
-        """Return whether the version was already there when Registrar started, so the start is unknown."""
+        """Whether the version was in Production before Registrar started watching, so the start is unknown."""
         return self.started_by.kind is TransitionKind.OBSERVED and self.started_by.why == BEFORE_REGISTRAR
 
     def duration(self, now: datetime) -> timedelta:
-        """Return how long the version served, as far as known."""
+        """Return how long the version has served, as far as is known."""
         return (self.until or now) - self.since
 
 
 def serving_periods(transitions: Sequence[Transition]) -> list[ServingPeriod]:
-    """Return the serving periods that result from these transitions (newest first), newest first.
+    """Return the serving periods that result from these transitions; both are newest first.
 
     A repair leaves the serving version in place and doesn't start a period.
     """
@@ -77,9 +77,9 @@ def period_at(periods: Sequence[ServingPeriod], at: datetime) -> ServingPeriod |
 
 
 def rollback_path(periods: Sequence[ServingPeriod]) -> list[ServingPeriod]:
-    """Return the periods to roll back to, most recent first, without the current one. `periods` is newest first.
+    """Return the periods to roll back to, most recent first, excluding the current one. `periods` is newest first.
 
-    A rollback removes the periods after its target, so the next rollback goes further back, never forward.
+    A rollback drops the periods after its target, so the next rollback goes further back, never forward.
     """
     stack: list[ServingPeriod] = []
     for period in reversed(periods):
@@ -107,7 +107,7 @@ class TargetRefusal(Enum):
 def target_refusal(
     version: int, promotions: Sequence[Transition], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None
 ) -> TargetRefusal | None:
-    """Return why a version can't be a rollback's target, or None if it can.
+    """Return why a version can't be a rollback target, or None if it can.
 
     `promotions` are the finished transitions that put this version into Production. `blocked_versions` are the model's
     blocked versions, and `snapshot` is its latest snapshot.
@@ -124,11 +124,11 @@ def current_blocks(
     entries: Callable[[int], Sequence[Transition]],
     identities: Mapping[int, VersionIdentity | None],
 ) -> dict[int, RollbackBlock]:
-    """Return the newest block of each version in `identities` that's blocked, by number.
+    """Return the newest block of each blocked version in `identities`, by version number.
 
     `history` has the model's blocks, oldest first. `entries` returns a version's finished transitions to Production,
-    newest first, and is called for blocked numbers only. A block applies to the version that was rolled back, not to
-    another version with the same number. If either identity is unknown, the number decides.
+    newest first, and is called only for numbers that have a block. A block applies to the version that was rolled back,
+    not to another version with the same number. If either identity is unknown, the number alone decides.
     """
     return {
         block.version: block
@@ -145,7 +145,7 @@ def _is_block_about(block: RollbackBlock, entries: Sequence[Transition], identit
 def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool:
     """Return whether the latest snapshot still has the version that a transition put into Production.
 
-    Without a newer snapshot that has fingerprints, it's assumed to: the executor compares again.
+    Assume that it does if there's no newer snapshot with fingerprints; the executor compares again.
     """
     return (
         snapshot is None
@@ -155,14 +155,14 @@ def is_still_there(entry: Transition, snapshot: RegistrySnapshot | None) -> bool
 
 
 def identity_in_production(entries: Sequence[Transition], snapshot: RegistrySnapshot | None) -> VersionIdentity | None:
-    """Return a version's identity when it last entered Production, if unchanged since; None if unknown."""
+    """Return the identity that a version last entered Production with, if it's still current; None if unknown."""
     return next((entry.identity for entry in entries if is_still_there(entry, snapshot)), None)
 
 
 def rollback_targets(
     periods: Sequence[ServingPeriod], blocked_versions: Collection[int], snapshot: RegistrySnapshot | None = None
 ) -> list[int]:
-    """Return the versions to roll back to, best first: those that served before and aren't blocked.
+    """Return the rollback targets, best first: the versions that served before and aren't blocked.
 
     A version that has been replaced since, according to the latest snapshot, isn't a target.
     """
@@ -182,10 +182,10 @@ def last_good_version(
     min_served: timedelta,
     snapshot: RegistrySnapshot | None = None,
 ) -> int | None:
-    """Return the version that an automation can roll back to: the first target that has served for `min_served`.
+    """Return the version that an automation can roll back to: the first target that served for `min_served`.
 
-    A version that was there before Registrar counts as having served that long. An unverified identity counts after
-    `TRUSTED_AFTER`.
+    A version that was in Production before Registrar counts as having served that long. An identity filled in later,
+    unverified, counts only after `TRUSTED_AFTER`; an unknown one never does. Return None if no target qualifies.
     """
     for version in rollback_targets(periods, blocked_versions, snapshot):
         mine = [period for period in periods if period.version == version and _is_proven(period.started_by, now)]
@@ -214,7 +214,7 @@ def rollback_transition(
 ) -> Transition:
     """Return the transition that puts `target` into Production in place of `incumbent`.
 
-    `identity` is the target's identity when it served. No other version is put into Production.
+    `identity` is the target's identity when it served. A version with a different identity isn't put into Production.
     """
     return Transition(
         id=transition_id,
@@ -232,7 +232,7 @@ def rollback_transition(
 
 
 def automatic_rollback_id(model: str, started_by: str) -> str:
-    """Return the ID of the automatic rollback of the period that a transition started; all monitors share it."""
+    """Return the ID of the automatic rollback that ends the period started by a transition; all monitors share it."""
     return f"rollback:{model}:{started_by}"
 
 

@@ -1,1 +1,1 @@
-"""Stage transitions, and the state of the registry."""
+"""Stage transitions and the state of the registry."""

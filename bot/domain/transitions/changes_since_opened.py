@@ -1,4 +1,4 @@
-"""What happened to a model since a request was opened, according to Registrar's own history. Pure."""
+"""What has happened to a model since a request was opened, according to Registrar's own history. Pure."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def _is_relevant(request: Request, transition: Transition) -> bool:
 
 
 def _is_relevant_observation(request: Request, transition: Transition) -> bool:
-    """Return the same for a transition that a poll found, possibly long after it happened.
+    """Return whether a transition that a poll found, possibly long after it happened, is relevant to the request.
 
-    What the registry already showed when the request was opened isn't news: the same incumbent in the stage, an
+    What the registry already showed when the request was opened doesn't count: the same incumbent in the stage, an
     empty stage, or the request's version outside Production.
     """
     if transition.target is Stage.PRODUCTION and transition.version == request.version:

@@ -20,10 +20,10 @@ MAX_LISTED_VERSIONS = 5  # versions named in one line; the others are counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySnapshot:
-    """A model at one moment. `stages` has each version's stage; `after` is our last transition at that time.
+    """A model at one point in time. `stages` has each version's stage; `after` is our last transition by then.
 
-    `marks` has each version's `VersionIdentity.fingerprint` (None in older releases' snapshots); `tags` has a digest of
-    each version's tags that only Registrar sets (`tag_digest`).
+    `marks` has each version's `VersionIdentity.fingerprint` (None in snapshots from older releases). `tags` has a
+    digest (see `tag_digest`) of each version's tags that only Registrar sets.
     """
 
     model: str
@@ -43,8 +43,8 @@ class RegistrySnapshot:
     def matches_summary(self, model: ModelInfo) -> bool:
         """Return whether the registry's summary of the model matches this snapshot.
 
-        Transitions, new versions, and deletions change `updated_at`. Aliases don't, but the summary has them. Older
-        releases' snapshots have no fingerprints.
+        Transitions, new versions, and deletions change `updated_at`. Alias changes don't, but the summary includes the
+        aliases. Snapshots from older releases have no fingerprints, so they never match.
         """
         return (
             self.marks is not None
@@ -65,7 +65,7 @@ class RegistrySnapshot:
     def has_moved_files(self, model: ModelInfo) -> bool | None:
         """Return whether the summary's versions differ from the snapshot's only in their source URIs.
 
-        None if the summary or the snapshot has no identities.
+        Return None if the summary or the snapshot has no identities, the model was recreated, or they share no version.
         """
         if not model.identities or self.marks is None or self.created_at not in {None, model.created_at}:
             return None
@@ -74,7 +74,7 @@ class RegistrySnapshot:
         )
 
     def with_sources_of(self, versions: Sequence[VersionInfo]) -> RegistrySnapshot:
-        """Return this snapshot with the current source URIs of these versions."""
+        """Return this snapshot, updated with these versions' current source URIs."""
         marks = {
             version.version: version.identity().fingerprint
             for version in versions
@@ -111,7 +111,7 @@ class DriftNotice:
 
     @property
     def is_repairable(self) -> bool:
-        """Return whether its button can still be used."""
+        """Whether the notice's repair button can still be used."""
         return self.mend is not None and self.mended_at is None
 
 
@@ -147,9 +147,9 @@ def expected_snapshot(
 
 
 def transitions_since(transitions: Sequence[Transition], snapshot: RegistrySnapshot) -> list[Transition]:
-    """Return the transitions (given newest first) that the snapshot doesn't include, oldest first.
+    """Return the transitions that the snapshot doesn't include, oldest first. `transitions` is newest first.
 
-    Those are all after `snapshot.after`, and earlier ones that have finished since.
+    They're those after `snapshot.after`, and earlier ones that finished after the snapshot was taken.
     """
     index = next((at for at, transition in enumerate(transitions) if transition.id == snapshot.after), len(transitions))
     fresh, finished_later = (
@@ -180,9 +180,10 @@ def snapshot_after(
 def drift_lines(
     before: RegistrySnapshot, expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
 ) -> list[Sentence]:
-    """Return one sentence for each change that wasn't made through Registrar.
+    """Return sentences about the changes that weren't made through Registrar.
 
-    `expected` is `before` after our own transitions. An alias that left Staging with its version is our own cleanup.
+    `expected` is `before` with our own transitions applied. An alias that was removed because its version left Staging
+    is our own cleanup, so it isn't reported.
     """
     replaced = replaced_versions(before, current)
     lines = [_replaced_line(replaced)] if replaced else []
@@ -206,7 +207,7 @@ def drift_lines(
 def production_alias_change(
     expected: RegistrySnapshot, current: RegistrySnapshot, aliases: Mapping[Stage, str]
 ) -> dict[str, object]:
-    """Return what the audit log records if the alias of Production isn't where Registrar left it; else nothing."""
+    """Return what the audit log records if Production's alias isn't where Registrar left it, or else an empty dict."""
     old, new = (snapshot.aliases.get(aliases[Stage.PRODUCTION]) for snapshot in (expected, current))
     return {} if old == new else {"production_alias": {"before": old, "after": new}}
 
@@ -233,7 +234,7 @@ def _replaced_line(numbers: list[int]) -> Sentence:
 
 
 def are_files_moved(old_fingerprints: Mapping[int, str], new_fingerprints: Mapping[int, str]) -> bool | None:
-    """Return whether all versions in both differ only in their sources; None if no version is in both.
+    """Return whether every version in both differs only in its source; None if they have no version in common.
 
     See `VersionIdentity.fingerprint`.
     """
@@ -275,7 +276,7 @@ def _is_alias_cleanup(
     current: RegistrySnapshot,
     aliases: Mapping[Stage, str],
 ) -> bool:
-    """Return whether an alias only disappeared because its version left Staging or was deleted."""
+    """Return whether an alias disappeared only because its version left Staging or was deleted."""
     if new_version is not None or old_version is None:
         return False
     return old_version not in current.stages or (
@@ -295,9 +296,9 @@ class StageConflict:
 def stage_conflicts(
     snapshot: RegistrySnapshot, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[Stage, str]
 ) -> list[StageConflict]:
-    """Return the stages that have several versions or whose alias points elsewhere, unless that was requested.
+    """Return a conflict for each stage that has several versions, unless requested, or whose alias points elsewhere.
 
-    `kept` are the versions that requests with keep-existing left in a stage on purpose.
+    `kept` has the versions that requests with keep-existing left in each stage on purpose.
     """
     conflicts = []
     for stage in (Stage.PRODUCTION, Stage.STAGING):
@@ -327,7 +328,7 @@ def stage_conflicts(
 
 
 def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int]]:
-    """Return the versions left in a stage on purpose by our finished transitions (oldest first)."""
+    """Return the versions that our finished transitions (oldest first) left in a stage on purpose, by stage."""
     kept: dict[Stage, frozenset[int]] = {}
     holder: dict[Stage, int] = {}
     for transition in transitions:

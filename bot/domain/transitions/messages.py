@@ -1,4 +1,4 @@
-"""Messages about archives, repairs, and transitions made outside Registrar."""
+"""Messages about archiving, repairs, and rejected aliases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def alias_refused_notice(alias: str, why: Sentence) -> Sentence:
 
 
 def archive_announcement(transition: Transition) -> Sentence:
-    """Return the channel's message about an archived version."""
+    """Return the channel message about an archived version."""
     if transition.reason:
         return say(
             "{who} archived {v} of {model}: {why}",
@@ -44,7 +44,7 @@ def archive_confirmation(transition: Transition) -> Sentence:
 
 
 def archive_question(model: str, version: int | str) -> Sentence:
-    """Return the question before archiving a version."""
+    """Return the question to ask before archiving a version."""
     return say(
         "Archive {v} of {model}? It leaves its stage, but its files stay, and it can be promoted again.",
         v=Code(version),
@@ -53,13 +53,13 @@ def archive_question(model: str, version: int | str) -> Sentence:
 
 
 def repair_failure(transition: Transition) -> Sentence:
-    """Return the message in a drift notice's thread after a repair that wasn't made."""
+    """Return the message that reports a failed repair in a drift notice's thread."""
     actor = format_actor(transition.actor)
     return say("{who} tried to repair this, but nothing changed. {why}", who=actor, why=transition.why)
 
 
 def repair_started_notice() -> Sentence:
-    """Return the answer to the person who clicked the button."""
+    """Return the answer to the person who clicked the repair button."""
     return say("Repairing. I'll edit the message once it's verified in {product}.")
 
 

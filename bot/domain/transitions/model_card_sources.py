@@ -17,9 +17,9 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCardSources:
-    """The sources of a card. `request` is the version's last request, with its votes.
+    """The sources of a model card. `request` is the version's last request, and `votes` are the votes on it.
 
-    `deployment` is the transition that brought it into Production.
+    `deployment` is the transition that put the version into Production.
     """
 
     version: VersionInfo
@@ -65,7 +65,7 @@ def fill_model_card(sources: ModelCardSources) -> ModelCard:
 
 
 def user_tags(version: VersionInfo) -> dict[str, str]:
-    """Return the tags set by people and programs, without the registry's own and Registrar's."""
+    """Return the tags that people and programs set, excluding the registry's own and Registrar's."""
     ours = ("validation_", "registrar.")
     return {
         key: value
@@ -131,9 +131,10 @@ def _tag_value(sources: ModelCardSources, key: str) -> str | None:
 
 
 def last_deployment(transitions: Iterable[Transition], version: VersionInfo) -> Transition | None:
-    """Return the last transition of the version into Production; `transitions` are newest first.
+    """Return the version's last transition to Production. `transitions` is newest first.
 
-    None if the poll found it there: who moved it, and when, isn't known.
+    Return None if there is none, or if Registrar didn't make it: it was imported, or the poll found it, so who made it
+    and when isn't known.
     """
     into = (
         transition

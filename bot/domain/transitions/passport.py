@@ -23,10 +23,11 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passport:
-    """A passport as the ledger keeps it. It's never edited: whether it's valid follows from later transitions.
+    """A passport as stored in the ledger. It's never edited; whether it's valid depends on what happens later.
 
-    `envelope` is the signed DSSE envelope as JSON. `digest` is the digest of the version's manifest, and `key` the ID
-    of the key that signed it. A transition has several if it was issued again, with another key for example.
+    `envelope` is the signed DSSE envelope as JSON. `digest` is the digest of the version's manifest, and `key` is the
+    ID of the key that signed the envelope. A transition has several passports if its passport was reissued, for example
+    with another key.
     """
 
     id: str
@@ -46,7 +47,7 @@ class Passport:
 class PassportFacts:
     """What a passport states besides the transition and the digest. A rollback has no request and no votes.
 
-    `policy` is the revision that was in effect. `event` is the transition's audit event.
+    `policy` is the policy revision that was in effect. `event` is the transition's audit event.
     """
 
     request: Request | None
@@ -56,7 +57,7 @@ class PassportFacts:
 
 
 def signed_envelope(payload_type: str, payload: object, key_id: str, sign: Callable[[bytes], bytes]) -> str:
-    """Return the DSSE envelope with the payload as canonical JSON. `sign` returns the signature of some bytes."""
+    """Return the DSSE envelope with the payload as canonical JSON. `sign` returns a signature for the given bytes."""
     body, kind = canonical_bytes(payload), payload_type.encode()
     signature = sign(b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body))
     signatures = [{"keyid": key_id, "sig": base64.b64encode(signature).decode()}]
@@ -106,7 +107,7 @@ def passport_statement(
 
 
 def _decision(transition: Transition, facts: PassportFacts) -> Mapping[str, Any]:
-    """Return who decided, and based on which gates."""
+    """Return who made the decision, and the gates that it was based on."""
     request = facts.request
     gates = request.seen.gates if request and request.seen else ()
     return {

@@ -1,4 +1,4 @@
-"""Which passports are valid: that follows from what happened after their transitions."""
+"""Which passports are valid, based on what happened after their transitions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VALID: Verdict = (PassportState.VALID, None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassportStatus:
-    """The state of a passport, and since when it has been invalid."""
+    """A passport's state, and when it became invalid."""
 
     passport: Passport
     state: PassportState
@@ -50,8 +50,8 @@ class PassportStatus:
 class StatusFacts:
     """What can invalidate passports besides later transitions.
 
-    `blocks` are those that no one has cleared. `overdue` are the due dates of overdue reviews, by request; `changed`
-    the times at which files were found changed, by the model, the version, and the manifest's digest.
+    `blocks` are the blocks that no one has cleared. `overdue` has the due dates of overdue reviews, by request.
+    `changed` has the times at which changed files were found, by model, version, and the manifest's digest.
     """
 
     blocks: Sequence[RollbackBlock] = ()
@@ -60,10 +60,10 @@ class StatusFacts:
 
 
 def stage_verdicts(changes: Iterable[Transition], stage: Stage) -> dict[str, Verdict]:
-    """Return what later transitions say about each one that can have a passport, by ID.
+    """Return the verdict on each transition that can have a passport, based on later transitions, by ID.
 
-    `changes` are finished transitions of one model, in the order of the ledger; others than those of `stage` don't
-    matter. A repair that keeps the version makes up for changes in the registry before it.
+    `changes` are one model's finished transitions, in ledger order; only those into or out of `stage` count. If a
+    repair keeps the version, the verdict is valid again despite earlier changes made directly in the registry.
     """
     verdicts: dict[str, Verdict] = {}
     holder: Transition | None = None
@@ -81,13 +81,13 @@ def stage_verdicts(changes: Iterable[Transition], stage: Stage) -> dict[str, Ver
 
 
 def _is_same_version(change: Transition, holder: Transition) -> bool:
-    """Return whether both are about the same version, not about another one that got its number."""
+    """Return whether both are about the same version, not a different one that got its number."""
     one, other = change.identity, holder.identity
     return change.version == holder.version and (one is None or other is None or one.is_same(other))
 
 
 def _verdict_after(change: Transition, holder: Transition, *, is_same: bool, before: Verdict) -> Verdict | None:
-    """Return the verdict about the stage's holder after this change of the stage; None if it stays the same."""
+    """Return the new verdict on the stage's holder after this change to the stage, or None if it stays the same."""
     if change.kind is TransitionKind.REPAIR and is_same:
         return VALID
     if before != VALID:
@@ -99,7 +99,7 @@ def _verdict_after(change: Transition, holder: Transition, *, is_same: bool, bef
 
 
 def current_transition(changes: Iterable[Transition], stage: Stage) -> Transition | None:
-    """Return the transition that put a model's current version into the stage; None if a passport can't be valid."""
+    """Return the transition that put a model's current version into the stage, or None if no passport can be valid."""
     by_id = {change.id: change for change in changes}
     verdicts = stage_verdicts(by_id.values(), stage)
     return next((by_id[move] for move, verdict in verdicts.items() if verdict == VALID), None)
@@ -110,8 +110,8 @@ def passport_statuses(
 ) -> list[PassportStatus]:
     """Return the status of each passport.
 
-    `passports`: all of some models that haven't expired, oldest first. `changes`: these models' finished transitions in
-    the order of the ledger, from the first one with a passport on.
+    `passports` are all unexpired passports of some models, oldest first. `changes` are these models' finished
+    transitions in ledger order, starting with each model's first transition that has one of the passports.
     """
     by_model: dict[str, list[Transition]] = {}
     for change in changes:
@@ -133,7 +133,7 @@ def passport_statuses(
 def _status(
     passport: Passport, move: Transition, verdict: Verdict, newest: Passport, facts: StatusFacts, now: datetime
 ) -> PassportStatus:
-    """Return a passport's status: the first reason against it counts."""
+    """Return a passport's status: the first reason that it's invalid, or valid if there isn't one."""
     place = (passport.model, passport.version)
     blocked = [
         block.at for block in facts.blocks if (block.model, block.version) == place and block.at > transition_time(move)
@@ -156,7 +156,7 @@ def _status(
 
 
 def status_list(statuses: Iterable[PassportStatus], issued: datetime, expires: datetime) -> dict[str, Any]:
-    """Return the status list, which is signed."""
+    """Return the status list, which the caller signs."""
     return {
         "type": STATUS_TYPE,
         "issued": canonical_time(issued),

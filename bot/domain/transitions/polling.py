@@ -24,8 +24,8 @@ def is_listing_cheaper(reads: int, models: int) -> bool:
 class PollCursor:
     """What this process has read from the registry so far.
 
-    `newest` is the latest `updated_at`, by the registry's clock. The other times are seconds of a clock that isn't set
-    back. `models` is how many there were at the last sweep, and `unrecorded` names those that have to be read again.
+    `newest` is the latest `updated_at`, by the registry's clock. The other times are seconds of a monotonic clock.
+    `models` is the number of models at the last sweep, and `unrecorded` has the names of the models to read again.
     """
 
     newest: datetime | None
@@ -50,13 +50,14 @@ class PollCursor:
 
     @property
     def since(self) -> datetime | None:
-        """The time of the earliest change that the next poll can find; None if no model has a time.
+        """The time of the earliest change that the next poll can find; None if no model has an update time.
 
-        The longer nothing newer was seen, the later that is, but never later than `newest`.
+        At first, it's `OVERLAP` before `newest`; the longer nothing newer is seen, the closer it gets to `newest`, but
+        never past it.
         """
         waited = timedelta(seconds=self.polled_at - self.newest_at)
         return self.newest and self.newest - max(OVERLAP - waited, timedelta())
 
     def needs_sweep(self, at: float, watched: int) -> bool:
-        """Return whether a poll at `at` has to list all models, or it's cheaper than reading the `watched` ones."""
+        """Return whether a poll at `at` should list all models: it's due, or cheaper than `watched` single reads."""
         return at - self.swept_at >= SWEEP_SECONDS or is_listing_cheaper(watched, self.models)

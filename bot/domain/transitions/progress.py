@@ -1,4 +1,4 @@
-"""The line that says how far a promotion or a rollback has come. Its message shows it, and is edited as it changes."""
+"""The progress line of a promotion or rollback. Its message shows the line and is edited when the line changes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bot.domain.transitions.transition import Transition, TransitionKind, Transi
 
 
 def progress_line(transition: Transition, serving: ServingCheck | None = None) -> Sentence:
-    """Return the steps so far, and the one that's next: `✓ Approved · ✓ Moved · ✓ Verified in MLflow · …`.
+    """Return the steps so far, and the next one: `✓ Approved · ✓ Moved · ✓ Verified in MLflow · …`.
 
-    `serving`: the check that the endpoint serves the version; None if the policy names no endpoint to ask. A
-    transition that has to wait says what for.
+    `serving` is the check that the endpoint serves the version; None if the policy names no endpoint to ask. If the
+    transition has to wait, the line says what it's waiting for.
     """
     steps = [say("✓ Approved")] if transition.kind is TransitionKind.PROMOTION else []
     match transition.state:
@@ -40,14 +40,14 @@ def _serving_step(serving: ServingCheck) -> Sentence:
 
 
 def waiting_for_registry(transition: Transition) -> Sentence:
-    """Return what a transition waits for while the registry doesn't answer."""
+    """Return why a transition is waiting: the registry isn't responding."""
     if transition.kind is TransitionKind.ROLLBACK:
         return say("{product} isn't responding. I'll roll back as soon as it does. No action needed.")
     return say("{product} isn't responding. I'll promote the version as soon as it does. No action needed.")
 
 
 def waiting_for_freeze(freeze_description: Sentence) -> Sentence:
-    """Return what an approved transition waits for while Production is frozen."""
+    """Return why an approved transition is waiting: Production is frozen."""
     return say("{why} I'll promote the version when the freeze ends.", why=freeze_description)
 
 

@@ -52,7 +52,7 @@ TagChanges = Mapping[str, str | None]  # None removes a tag
 
 
 def ledger_tags(tags: TagChanges) -> dict[str, str]:
-    """Return the tags that only Registrar sets, from the ledger."""
+    """Return those of `tags` that only Registrar sets, from the ledger; removals are left out."""
     return {key: value for key, value in tags.items() if key in LEDGER_TAGS and value is not None}
 
 
@@ -62,7 +62,7 @@ def tag_fingerprints(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def tag_digest(tags: TagChanges) -> str:
-    """Return the fingerprints of a version's tags that only Registrar sets, separated by spaces; empty for none."""
+    """Return the fingerprints of a version's tags that only Registrar sets, separated by spaces; empty if none."""
     return " ".join(sorted(tag_fingerprints(ledger_tags(tags)).values()))
 
 
@@ -83,7 +83,7 @@ def opened_tags(request: Request) -> TagChanges:
 def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChanges:
     """Return the tags for a version whose request has ended.
 
-    Without a transition, the former tags are restored; a rejection stays visible.
+    If the request ended without a transition, the former tags are restored, but a rejection stays visible.
     """
     if request.state is RequestState.REJECTED:
         return {STATUS_TAG: "rejected"}
@@ -106,8 +106,8 @@ def ended_tags(request: Request, votes: Iterable[Vote], at: datetime) -> TagChan
 def reverted_tags(request: Request, other_requests: Iterable[Request], overwritten: Collection[str]) -> TagChanges:
     """Return the tags to restore after a request ended without a transition, except those `overwritten` since.
 
-    `other_requests` are the version's, newest first. If one of them wrote the tags that this request replaced, and
-    has since ended the same way, the tags from before that one are restored.
+    `other_requests` are the version's requests, newest first. If another one wrote the tags that this request replaced,
+    and has since ended the same way, the tags from before that other request are restored.
     """
     tags = dict(_former_tags(request))
     for other_request in other_requests:
@@ -164,12 +164,12 @@ def passport_tags(envelope: str) -> TagChanges:
 
 
 def approver_names(votes: Iterable[Vote]) -> str:
-    """Return who approved, separated by commas, in order."""
+    """Return the approvers' names, in order, separated by commas."""
     return ",".join(actor_name(vote.voter) for vote in counting_approvals(votes))
 
 
 def _decider_names(request: Request, votes: Iterable[Vote]) -> str:
-    """Return who approved, or who broke glass."""
+    """Return the names of the approvers, or of the person who broke glass."""
     return actor_name(request.requester) if request.breaks_glass else approver_names(votes)
 
 
@@ -182,7 +182,7 @@ def append_line(description: str, line: str) -> str | None:
 
 
 def actor_name(actor: Actor) -> str:
-    """Return an actor for a tag: a Slack user ID, or the name of a program, automation, or operator."""
+    """Return an actor's name for a tag: a Slack user ID, a client's or operator's name, or `automated-monitor`."""
     resolved = resolve_operator(actor)
     if isinstance(resolved, Person):
         return resolved.user

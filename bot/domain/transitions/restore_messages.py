@@ -1,4 +1,4 @@
-"""Messages about held work after a restore: in the channel, in answers, and in the terminal."""
+"""Messages about work on hold after a restore, for the channel, answers, and the terminal."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CAUSES = {
 
 
 def hold_cause(hold: Hold) -> Sentence:
-    """Return in one sentence what happened."""
+    """Return what was found, and what probably caused it."""
     return say(_CAUSES[hold.kind])
 
 
 def hold_next_steps() -> Sentence:
-    """Return the two possible next steps."""
+    """Return the two possible next steps: resume pending work, or cancel it."""
     return say(
         "On the bot's machine, an admin can run {accept} to resume pending work or {drop} to cancel it.",
         accept=ACCEPT_COMMAND,
@@ -35,7 +35,7 @@ def hold_next_steps() -> Sentence:
 
 
 def hold_announcement(hold: Hold) -> Sentence:
-    """Return the channel's message: what was found, what is held, and what to do."""
+    """Return the channel message about a hold: what was found, what's on hold, and what to do."""
     lines = [say("• {line}", line=line) for line in hold.lines[:MAX_LISTED_DISCREPANCIES]]
     if (omitted := len(hold.keys) - len(lines)) > 0:
         lines.append(say("• {more} more in the audit log", more=omitted))
@@ -44,7 +44,7 @@ def hold_announcement(hold: Hold) -> Sentence:
 
 
 def hold_summary(hold: Hold) -> Sentence:
-    """Return what's on hold and what to do in two sentences, for Home and the terminal."""
+    """Return a hold's cause, what's on hold, and what to do, in a few sentences for Home and the terminal."""
     return say(
         "{found} Work from before {at} is on hold. {next}", found=hold_cause(hold), at=hold.at, next=hold_next_steps()
     )
@@ -68,7 +68,7 @@ NOTHING_HELD = say("Nothing is on hold, so nothing changed.")
 
 
 def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
-    """Return the channel's message about `db accept`."""
+    """Return the channel message about `db accept`."""
     return say(
         "{who} accepted the difference between {product} and the ledger: {reason}\nResuming pending work: {waiting}.",
         who=format_actor(by),
@@ -78,7 +78,7 @@ def hold_accepted_announcement(hold: Hold, by: Actor, reason: str, pending_work:
 
 
 def hold_dropped_announcement(hold: Hold, by: Actor, reason: str, pending_work: str) -> Sentence:
-    """Return the channel's message about `db drop-pending`."""
+    """Return the channel message about `db drop-pending`."""
     return say(
         "{who} canceled pending work: {reason}\nCanceled: {waiting}.",
         who=format_actor(by),
@@ -93,7 +93,7 @@ def dropped_reason(reason: str) -> Sentence:
 
 
 def count_pending_work(transitions: int, commands: int, requests: int, tag_updates: int) -> str:
-    """Return the amount of pending work as text."""
+    """Return the counts of pending work as text."""
     parts = [
         pluralize(transitions, "transition"),
         pluralize(commands, "command"),

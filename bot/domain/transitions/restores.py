@@ -32,9 +32,9 @@ class HoldKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A hold on pending work, because ledger and registry disagree. Until it's lifted, no earlier work is executed.
+    """A hold on pending work, because the ledger and registry disagree. Until it's lifted, no earlier work runs.
 
-    `lines` describe the discrepancies; `keys` identify them, so that a restart doesn't report them again.
+    `lines` describe the discrepancies; `keys` identify them, so a restart doesn't report them again.
     """
 
     id: str
@@ -49,9 +49,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discrepancy:
-    """A fact that the ledger can't explain. `since`: when the ledger last recorded a snapshot of the model.
+    """A fact that the ledger can't explain. `since` is when the ledger last recorded a snapshot of the model.
 
-    Strong ones are evidence on their own. A weak one (a stage) can also be a change that someone made in MLflow.
+    A strong discrepancy is evidence on its own. A weak one (a stage) can also be a change that someone made in MLflow.
     """
 
     key: str
@@ -61,15 +61,16 @@ class Discrepancy:
 
     @property
     def is_strong(self) -> bool:
-        """Return whether this is evidence on its own."""
+        """Whether this is evidence on its own."""
         return self.kind is not HoldKind.UNEXPLAINED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreFacts:
-    """One model: its last snapshot, its state in the registry now, our transitions (newest first), and tags we wrote.
+    """One model: its last snapshot, its registry state now, our transitions (newest first), and the tags we wrote.
 
-    `model` is None if the registry has no such model. `written_fingerprints` has `tag_fingerprints` by version.
+    `model` is None if the registry has no such model. `written_fingerprints` has the fingerprints (see
+    `tag_fingerprints`) of the tags we wrote, by version.
     """
 
     snapshot: RegistrySnapshot
@@ -80,12 +81,12 @@ class RestoreFacts:
 
 
 def find_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> list[Discrepancy]:
-    """Return the discrepancies of one model, strong evidence first."""
+    """Return one model's discrepancies, strong evidence first."""
     return [*_tag_discrepancies(facts), *_time_discrepancies(facts), *_stage_discrepancies(facts, aliases)]
 
 
 def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
-    """Yield a discrepancy for each version with our tags that the ledger never wrote. Missing tags prove nothing."""
+    """Yield a discrepancy for each version that has tags of ours the ledger never wrote. Missing tags prove nothing."""
     seen_tags, name = facts.snapshot.tags, facts.snapshot.model
     if seen_tags is None:  # a snapshot of an older release
         return
@@ -105,7 +106,7 @@ def _tag_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
 
 
 def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
-    """Yield a discrepancy if MLflow's last change of the model is older than one that was already seen."""
+    """Yield a discrepancy if the model's last change in MLflow is older than one that Registrar has already seen."""
     now, seen = facts.model.updated_at if facts.model else None, facts.snapshot.updated_at
     if now is None or seen is None or now >= seen:
         return
@@ -120,7 +121,10 @@ def _time_discrepancies(facts: RestoreFacts) -> Iterator[Discrepancy]:
 
 
 def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> Iterator[Discrepancy]:
-    """Yield a discrepancy for each version in a stage that no transition of ours, finished or interrupted, explains."""
+    """Yield a discrepancy for each version whose stage our finished or interrupted transitions don't explain.
+
+    If the registry doesn't have the model, yield a single discrepancy.
+    """
     snapshot, current_stages = facts.snapshot, {version.version: version.stage for version in facts.versions}
     if facts.model is None:
         line = say("The model {model} isn't in {product}.", model=Name(snapshot.model))
@@ -169,10 +173,10 @@ def anchor_discrepancy(anchored_head: AnchoredHead, known_hash: str | None) -> D
 def new_discrepancies(
     discrepancies: Sequence[Discrepancy], holds: Sequence[Hold], *, has_pending_work: bool
 ) -> list[Discrepancy]:
-    """Return the discrepancies that justify a hold: none that an earlier hold reported; weak ones only with others.
+    """Return the discrepancies that justify a hold, except those that an earlier hold reported.
 
-    A hold older than the model's last snapshot doesn't count: what it reported has been reviewed since.
-    `has_pending_work`: there's work that would run without a person.
+    Weak ones justify a hold only if there's also a strong one, or if `has_pending_work`: work that would run without a
+    person. A hold older than the model's last snapshot doesn't count, because what it reported has been reviewed since.
     """
     fresh = [
         found
@@ -183,14 +187,14 @@ def new_discrepancies(
 
 
 def hold_kind(discrepancies: Sequence[Discrepancy]) -> HoldKind:
-    """Return the kind of hold: the first strong discrepancy decides."""
+    """Return the kind of the first strong discrepancy, or `UNEXPLAINED` if there is none."""
     return next((discrepancy.kind for discrepancy in discrepancies if discrepancy.is_strong), HoldKind.UNEXPLAINED)
 
 
 def is_rolled_back_in_registry(version: VersionInfo, written_fingerprints: Collection[str]) -> bool:
-    """Return whether MLflow's tags say that the version was rolled back, by a rollback that the ledger doesn't have.
+    """Return whether MLflow's tags record a rollback of this version that the ledger doesn't have.
 
-    A version that was promoted to Production again after that isn't bad.
+    It doesn't count if the version was promoted or restored to Production after that rollback.
     """
     date = version.tags.get("rollback_date")
     if date is None or tag_fingerprints({"rollback_date": date})["rollback_date"] in written_fingerprints:

@@ -30,7 +30,7 @@ class ServingCheckState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingCheck:
-    """A check of the endpoint after a transition. `lane` is the ordering key of the thread that gets the result."""
+    """A check of the serving endpoint after a transition. `lane` is the ordering key of the result's thread."""
 
     move: str
     model: str
@@ -53,18 +53,18 @@ class ServingReport:
 
     @property
     def summary(self) -> str:
-        """The text that's stored about the report."""
+        """The report's stored text: the version or the error, truncated."""
         return truncate(self.version if self.version is not None else self.error, MAX_REPORT_LENGTH)
 
 
 def reports_version(reported: str, version: int) -> bool:
-    """Return whether `6`, `v6`, or `V6` is this version."""
+    """Return whether a report such as `6`, `v6`, or `V6` names this version."""
     match = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
     return match is not None and int(match[1]) == version
 
 
 def start_serving_check(transition: Transition, ordering_key: str, now: datetime, timeout: timedelta) -> ServingCheck:
-    """Return the serving check for a transition of Production."""
+    """Return a new serving check for a transition into Production; it times out after `timeout`."""
     return ServingCheck(
         move=transition.id,
         model=transition.model,
@@ -77,7 +77,7 @@ def start_serving_check(transition: Transition, ordering_key: str, now: datetime
 
 
 def apply_report(check: ServingCheck, report: ServingReport, now: datetime, interval: timedelta) -> ServingCheck:
-    """Return the check after another report."""
+    """Return the check updated with a new report: confirmed, timed out, or due again after `interval`."""
     check = replace(check, seen=report.summary, next_at=None)
     if report.version is not None and reports_version(report.version, check.version):
         return replace(check, state=ServingCheckState.CONFIRMED, confirmed_at=now)
@@ -89,9 +89,10 @@ def apply_report(check: ServingCheck, report: ServingReport, now: datetime, inte
 def transition_event(
     transition: Transition, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()
 ) -> dict[str, object]:
-    """Return the webhook event for a transition of Production; without a `version`, Production is empty.
+    """Return the webhook event for a transition into or out of Production.
 
-    `request` is the transition's request, `votes` are those on it.
+    The event's `version` is None if Production is now empty. `request`: the transition's request, if any. `votes`: the
+    votes on that request.
     """
     overrider = request.overridden_by if request else None
     taken = transition.target is Stage.PRODUCTION

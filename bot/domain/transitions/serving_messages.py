@@ -1,4 +1,4 @@
-"""Messages in a transition's thread about serving and webhooks."""
+"""Messages about serving and webhooks in a transition's thread."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bot.domain.transitions.transition import Transition, TransitionKind
 
 
 def serving_pending_announcement(transition: Transition) -> Sentence:
-    """Return the message right after the transition."""
+    """Return the message posted right after the transition."""
     subject = "Registry restored to {v}" if transition.kind is TransitionKind.ROLLBACK else "Registry updated to {v}"
     return say(subject + ". Waiting for the endpoint to report it.", v=Code(f"v{transition.version}"))
 
 
 def serving_confirmed_announcement(check: ServingCheck) -> Sentence:
-    """Return the message once serving is confirmed."""
+    """Return the message for when serving is confirmed."""
     return say("Serving {v} since {at}.", v=Code(f"v{check.version}"), at=check.confirmed_at)
 
 
 def serving_superseded_announcement(check: ServingCheck) -> Sentence:
-    """Return the message if the next transition came first."""
+    """Return the message for when Production changes again before serving is confirmed."""
     return say(
         "Production changed again before the endpoint reported {v}. I stopped checking for it.",
         v=Code(f"v{check.version}"),
@@ -30,7 +30,7 @@ def serving_superseded_announcement(check: ServingCheck) -> Sentence:
 
 
 def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -> Sentence:
-    """Return the message after the time limit: what is reported instead, and what to do."""
+    """Return the message for when the check times out: what the endpoint reports instead, and what to do."""
     v = Code(f"v{check.version}")
     span = format_duration((check.deadline or check.asked_at) - check.asked_at)
     if report.version is None:
@@ -53,7 +53,10 @@ def serving_timed_out_announcement(check: ServingCheck, report: ServingReport) -
 
 
 def webhook_given_up_announcement(endpoint: str, why: str, *, limit: timedelta | None) -> Sentence:
-    """Return the message about a webhook endpoint that never accepted the event; `limit` if it ran out of time."""
+    """Return the message for when a webhook endpoint never accepts the event.
+
+    `limit`: the time limit for delivery, if it was exceeded; None if the endpoint rejected the event.
+    """
     if limit is None:
         return say(
             "The webhook {endpoint} rejected this transition's event ({why}). I won't send it again.",

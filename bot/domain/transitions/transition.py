@@ -1,4 +1,4 @@
-"""Transitions: a version entering a stage, whatever the cause. There's one record type and one executor."""
+"""Transitions: a version entering a stage, for any reason. All share one record type and one executor."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ UNFINISHED_STATES = (TransitionState.INTENDED, TransitionState.EXECUTING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A transition of one version into one stage. `expected_incumbent` must hold the stage when it's executed."""
+    """A transition of one version into one stage.
+
+    A promotion or rollback is executed only while `expected_incumbent` holds the stage; None means that the stage must
+    be empty.
+    """
 
     id: str
     kind: TransitionKind
@@ -74,20 +78,20 @@ class Transition:
     began_at: datetime | None = None  # right before the first write to the registry; None: not started
 
     def is_about(self, version: VersionInfo) -> bool:
-        """Return whether it's about this version, not another version with the same number."""
+        """Return whether the transition is about this version rather than another one with the same number."""
         if self.version != version.version:
             return False
         return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def has_alias(self) -> bool:
-        """Return whether it also sets the registry's alias for the stage."""
+        """Whether the transition also sets the registry's alias for the stage."""
         return self.target in TARGET_STAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEntry:
-    """The latest finished transition into a stage, and the semver of its version if a request recorded it."""
+    """The latest finished transition into a stage, and its version's semver if a request recorded one."""
 
     transition: Transition
     semver: str | None = None
@@ -95,7 +99,7 @@ class StageEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionFacts:
-    """The registry right before a transition: all versions of the model, or only those that a rollback needs.
+    """The registry's state right before a transition: all of the model's versions, or only those a rollback needs.
 
     `model` is None if it wasn't read.
     """
@@ -108,7 +112,7 @@ class TransitionFacts:
         return next((version for version in self.versions if version.version == number), None)
 
     def identity(self, number: int | None) -> VersionIdentity | None:
-        """Return that version's identity, or None if it was deleted."""
+        """Return the version's identity, or None if `number` is None or the version was deleted."""
         version = None if number is None else self.version(number)
         return None if version is None else version.identity(self.model.created_at if self.model else None)
 
@@ -134,12 +138,12 @@ class TransitionPlan:
 
 
 def transition_time(transition: Transition) -> datetime:
-    """Return when a transition took effect."""
+    """Return when a transition finished or, if it hasn't, when it was intended."""
     return transition.finished_at or transition.intended_at
 
 
 def promotion_id(request: Request) -> str:
-    """Return the ID of a request's transition, if it has one."""
+    """Return the ID for a request's transition, which might not exist."""
     return f"{_promotion_kind(request).value}:{request.id}"
 
 
@@ -148,9 +152,10 @@ def _promotion_kind(request: Request) -> TransitionKind:
 
 
 def promotion_transition(request: Request, actor: Actor, now: datetime) -> Transition:
-    """Return the transition of a request that's approved `now`; `actor` completed the approvals, or broke glass.
+    """Return the transition for a request that's approved at `now`.
 
-    Its ID prevents a second one for the same request.
+    `actor`: who completed the approvals, or broke glass. The transition's ID prevents a second one for the same
+    request.
     """
     return Transition(
         id=promotion_id(request),
@@ -172,7 +177,7 @@ def promotion_transition(request: Request, actor: Actor, now: datetime) -> Trans
 def archive_transition(
     transition_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str
 ) -> Transition:
-    """Return the transition that archives a version. Raises what `check_archivable` does."""
+    """Return the transition that archives a version. Raises the same errors as `check_archivable`."""
     check_archivable(version)
     return Transition(
         id=transition_id,
@@ -190,7 +195,7 @@ def archive_transition(
 
 
 def check_archivable(version: VersionInfo) -> None:
-    """Check that a version can be archived. Raises Refused if it's in Production, BadInput if it's archived."""
+    """Check that a version can be archived. Raises Refused if it's in Production, or BadInput if it's archived."""
     if version.stage is Stage.PRODUCTION:
         raise Refused(in_production_refusal(version))
     if version.stage is Stage.ARCHIVED:
@@ -202,7 +207,7 @@ def repair_transition(
 ) -> Transition:
     """Return the transition that makes the version the only one in its stage, with the stage's alias.
 
-    The other versions in the stage are read when it's executed.
+    The stage's other versions are read when the transition is executed.
     """
     return Transition(
         id=transition_id,
@@ -219,7 +224,7 @@ def repair_transition(
 
 
 def check_promotable(version: VersionInfo, target: Stage) -> None:
-    """Check that a promotion of this version to `target` can be requested. Raises BadInput and Refused."""
+    """Check that a promotion of this version to `target` can be requested. Raises BadInput or Refused if it can't."""
     if version.stage is target:
         raise BadInput(
             say("v{v} of {model} is already in {stage}.", v=version.version, model=Name(version.model), stage=target)
@@ -246,7 +251,7 @@ def check_promotable(version: VersionInfo, target: Stage) -> None:
 
 
 def plan_transition(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
-    """Compare the decision with the registry's state now, and return what remains to be done."""
+    """Compare the decision with the registry's current state, and return what remains to be done."""
     if another := identity_change_reason(
         transition.model, transition.version, transition.identity, facts.identity(transition.version)
     ):
@@ -277,7 +282,10 @@ def plan_transition(transition: Transition, facts: TransitionFacts) -> Transitio
 
 
 def _plan_rollback(transition: Transition, facts: TransitionFacts) -> TransitionPlan:
-    """Return what remains to be done for a rollback. While the incumbent serves, nothing else matters."""
+    """Return what remains to be done for a rollback.
+
+    While the expected incumbent is in the stage, nothing else matters.
+    """
     holders = facts.holders(transition.target)
     expected = transition.expected_incumbent
     if expected in holders or (expected is None and not holders):
@@ -290,12 +298,15 @@ def _plan_rollback(transition: Transition, facts: TransitionFacts) -> Transition
 
 
 def stage_incumbent(facts: TransitionFacts, stage: Stage) -> int | None:
-    """Return the version in `stage`; the newest if there are several, which shouldn't happen."""
+    """Return the version in `stage`, or None; the newest if there are several, which shouldn't happen."""
     return next(iter(facts.holders(stage)), None)
 
 
 def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool:
-    """Return whether the registry now has the intended state: this version in the stage, and no other."""
+    """Return whether the registry now has the intended state: this version is in the stage.
+
+    No other version can be in it, unless the transition keeps existing ones or its stage has no alias.
+    """
     holders = TransitionFacts(versions=tuple(versions)).holders(transition.target)
     return (
         transition.version in holders
@@ -305,10 +316,11 @@ def is_in_place(transition: Transition, versions: Iterable[VersionInfo]) -> bool
 
 
 def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str | None) -> bool:
-    """Return what `is_in_place` does, based on the registry's summary of the model, which takes one call.
+    """Return whether the registry's summary of the model, which takes one call, has the intended state.
 
-    The summary has only the highest version in a stage: a second, older one shows in the snapshot of the
-    model after every transition. With None as `alias`, only the stage is checked.
+    The summary has only the highest version in each stage, so unlike `is_in_place`, this misses a second, older one.
+    The snapshot that's taken of the model after every transition shows it. If `alias` is None, only the stage is
+    checked.
     """
     return model.latest.get(transition.target) == transition.version and (
         alias is None or model.aliases.get(alias) == transition.version
@@ -316,7 +328,7 @@ def is_in_place_by_summary(transition: Transition, model: ModelInfo, alias: str 
 
 
 def empties_staging(transition: Transition, facts: TransitionFacts) -> bool:
-    """Return whether a promotion takes the only version out of Staging."""
+    """Return whether a promotion to Production would leave Staging empty."""
     leaves = (
         transition.request is not None
         and transition.from_stage is Stage.STAGING
@@ -336,7 +348,7 @@ def in_production_refusal(version: VersionInfo) -> Sentence:
 
 
 def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sentence | None:
-    """Return how the incumbent differs from the version that had its number at opening; None if it doesn't."""
+    """Return how the version under the incumbent's number has changed since the request was opened, or None."""
     if request.incumbent is None or request.incumbent_identity is None:
         return None
     return identity_change_reason(
@@ -345,7 +357,7 @@ def incumbent_replaced_reason(request: Request, facts: TransitionFacts) -> Sente
 
 
 def superseded(request: Request, facts: TransitionFacts) -> Sentence | None:
-    """Return what changed in the registry since the request was opened (stage or incumbent), or None."""
+    """Return what has changed since the request was opened (the version, its stage, or the incumbent), or None."""
     candidate = facts.version(request.version)
     if candidate is None:
         return identity_change_reason(request.model, request.version, request.identity, None)

@@ -7,7 +7,7 @@ from bot.ledger.tables import metadata
 
 
 def run(connection: Connection) -> None:
-    """Run the missing migrations in the ledger's transaction, all of them or none."""
+    """Run the pending migrations in the ledger's transaction, all or none of them."""
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()

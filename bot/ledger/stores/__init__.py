@@ -1,1 +1,1 @@
-"""Reads and writes the rows of the ledger, by subject."""
+"""Stores that read and write the ledger's rows, by subject."""

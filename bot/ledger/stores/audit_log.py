@@ -1,4 +1,4 @@
-"""Rows about the audit log."""
+"""Stores for the audit log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UPDATE_HEAD = update(audit_head)
 
 
 class AuditLogQueries(SqlReadStore, AuditLogReader):
-    """Reads the audit log: see the port."""
+    """Reads the audit log; see the port."""
 
     def audit_events(self, *, model: str | None = None, after_number: int = 0, limit: int = 1000) -> list[ChainedEvent]:
         number = audit_events.c.number
@@ -105,7 +105,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
         return head, audit_chain.verify(records, head)
 
     def _to_events(self, query: Any, values: Mapping[str, Any] | None = None) -> list[ChainedEvent]:
-        """Return audit rows as events in the chain, with the Slack ids of operators."""
+        """Return the query's audit rows as events in the chain, with operators' Slack IDs."""
         chained = []
         for number, body, previous, own_hash in self._connection.execute(query, values or {}).all():
             event = parse_canonical_json(body)
@@ -117,7 +117,7 @@ class AuditLogQueries(SqlReadStore, AuditLogReader):
 
 
 class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
-    """Writes the audit log: see the port."""
+    """Writes the audit log; see the port."""
 
     def add_audit_event(self, event: Event) -> None:
         # This raises for an event that can't be stored, while the caller is still on the stack.
@@ -145,7 +145,7 @@ class AuditLogStore(SqlWriteStore, AuditLogQueries, AuditLogWriter):
 
 
 def to_audit_record(event: Event, previous: ChainHead) -> AuditRecord:
-    """Return the audit row of an event that can be stored and follows `previous`."""
+    """Return the audit row for an event that can be stored and that follows `previous`."""
     number = previous.number + 1
     body = canonical_json(event, number)
     return AuditRecord(

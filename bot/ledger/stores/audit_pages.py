@@ -1,4 +1,4 @@
-"""Pages of the audit log, newest first. A page reads few more rows than it returns; statements are built once.
+"""Pages of the audit log, newest first. A page reads few rows beyond those it returns; statements are built once.
 
 This is keyset pagination: a page starts right before a number, so the last page costs as much as the first. Every
 filter has an index that ends with the number and is scanned backward.
@@ -47,7 +47,7 @@ _MODEL_PARAM, _ACTOR_PARAM, _TAG_PARAM, _SINCE_PARAM, _NEAR_PARAM, _BEFORE_PARAM
 
 
 class PageFilter(NamedTuple):
-    """The filters of a page. `tags`: the number of tags to match; 0 matches any."""
+    """Which filters a page has. `tags`: how many tags it matches; 0 means any tag."""
 
     of_model: bool
     by_actor: bool
@@ -64,7 +64,7 @@ def page_filter(
     before: int | None = None,
     limit: int,
 ) -> tuple[PageFilter, dict[str, Any]]:
-    """Return the filters of a page, and the values for its statement."""
+    """Return a page's filters, and the parameter values for its statement."""
     values: dict[str, Any] = {_BEFORE_PARAM: MAX_NUMBER if before is None else before, _LIMIT_PARAM: limit}
     if model is not None:
         values[_MODEL_PARAM] = model
@@ -80,21 +80,21 @@ def page_filter(
 
 @cache
 def select_events(page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page of events."""
+    """Return the SELECT for a page of events."""
     return _select_newest(select(*EVENT_COLUMNS), page, dialect)
 
 
 @cache
 def select_records(page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page of rows with the columns of `AuditRecord`."""
+    """Return the SELECT for a page of rows with the columns of `AuditRecord`."""
     return _select_newest(select_stored(dialect), page, dialect)
 
 
 @cache
 def select_stored(dialect: str) -> Select[Any]:
-    """Return the select of audit rows with the columns of `AuditRecord`, each as text, even if invalid.
+    """Return the SELECT for audit rows with the columns of `AuditRecord`, as text even if they're invalid.
 
-    The database formats a time as the text that was hashed, since an edited value might not be a valid time.
+    The database formats a time as the text that was hashed, because an edited value might not be a valid time.
     """
     columns = audit_events.c
     if dialect == "sqlite":
@@ -107,7 +107,7 @@ def select_stored(dialect: str) -> Select[Any]:
 
 
 def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
-    """Return the select of a page. With several tags, each has its own index scan that reads at most a page."""
+    """Return the SELECT for a page. With several tags, each has its own index scan, which reads at most a page."""
     columns = audit_events.c
     rows = rows.where(columns.number < bindparam(_BEFORE_PARAM, type_=BigInteger))
     if page.since:
@@ -129,11 +129,11 @@ def _select_newest(rows: Select[Any], page: PageFilter, dialect: str) -> Any:
 def _walk_index(
     rows: Select[Any], filters: Sequence[tuple[Column[Any], str]], start: ColumnElement[int] | None, dialect: str
 ) -> Select[Any]:
-    """Return the select of a page that scans the index of the first filter's column, or else the primary key.
+    """Return the SELECT for a page; it scans the index on the first filter's column, or else the primary key.
 
-    For PostgreSQL, the filter isn't an equality, and it's combined with the start, so that only this index has the
-    right order. Otherwise, for a value that it estimates as common, PostgreSQL scans the primary key through
-    everything since the last such row, or sorts all rows in a time range.
+    On PostgreSQL, the filter isn't an equality and is combined with the start, so that only this index has the right
+    order. Otherwise, for a value that it estimates to be common, PostgreSQL scans the primary key through everything
+    since the last such row, or sorts all rows in a time range.
     """
     number, is_index_forced = audit_events.c.number, dialect == "postgresql" and bool(filters)
     rows = rows.where(*(column == bindparam(name, type_=Text) for column, name in filters[is_index_forced:]))
@@ -151,10 +151,10 @@ def _limit_param() -> BindParameter[int]:
 
 
 def _number_long_before() -> Any:
-    """Return a number such that no event up to it can be at or after :b_since.
+    """Return an expression for a number up to which all events are earlier than :b_since.
 
-    It belongs to an event that is earlier by more than the clock skew, so all events before it are earlier, too.
-    Without it, a page with few matches would be searched back to the first event.
+    It's the number of an event that's earlier by more than the clock skew, so all events before it are earlier, too.
+    Without it, a page with few matches would be searched for back to the first event.
     """
     other = audit_events.alias("other")
     near = bindparam(_NEAR_PARAM, type_=other.c.at.type)

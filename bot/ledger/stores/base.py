@@ -1,6 +1,6 @@
-"""The base of all stores: the connection, the conversion of rows to domain values, and frequent statements.
+"""The base of all stores: the connection, the conversion of rows to domain values, and frequently used statements.
 
-A frequent statement is built once, because building it takes longer than running it on SQLite.
+Such a statement is built once, because building it takes longer than running it on SQLite.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 class SqlReadStore:
     """Reads on one connection; the ledger begins and ends its transaction.
 
-    `operator_ids` maps operators (users of the machine that Registrar runs on) to their Slack ids.
+    `operator_ids` maps operators (users of the machine that Registrar runs on) to their Slack IDs.
     """
 
     locks_rows = False
@@ -74,7 +74,7 @@ class SqlReadStore:
         self._dialect = connection.dialect.name
 
     def _find_by_key(self, domain_type: type[T], column: Column[Any], key: str) -> T | None:
-        """Return the row with this key. A write transaction locks it, so nothing else changes it until the end."""
+        """Return the row with this key, or None; a write transaction locks the row until the transaction ends."""
         return self._find(domain_type, select_by_key(column, for_update=self.locks_rows), {KEY: key})
 
     def _get(self, domain_type: type[T], column: Column[Any], key: str) -> T:
@@ -123,7 +123,7 @@ class SqlWriteStore(SqlReadStore):
         return self._execute(update_by_id(table), {KEY: key, **values})
 
     def _insert(self, table: Table, values: Mapping[str, Any], *unique: str) -> bool:
-        """Insert a row; return False if one has the same `unique` columns."""
+        """Insert a row; return False if a row with the same `unique` columns exists."""
         return self._connection.execute(insert_unless_present(table, unique, self._dialect), values).first() is not None
 
     def _execute(self, statement: Any, values: Mapping[str, Any] | None = None) -> bool:
@@ -134,10 +134,7 @@ class SqlWriteStore(SqlReadStore):
 def row_loader(
     domain_type: type[T], result: Result[Any], operator_ids: Mapping[str, str] = NO_OPERATOR_IDS
 ) -> Callable[[Row[Any]], T]:
-    """Return what turns a row of `result` into the dataclass; columns without a field of that name are ignored.
-
-    Operators get their Slack ids from `operator_ids`.
-    """
+    """Return a function that converts a row of `result` to the dataclass, ignoring other columns."""
     names, pick, actor_names = _fields_in(domain_type, tuple(result.keys()))
     if not (operator_ids and actor_names):
         return lambda row: domain_type(**dict(zip(names, pick(row), strict=True)))
@@ -168,7 +165,7 @@ def _field_names(domain_type: type[DataclassInstance]) -> tuple[str, ...]:
 def _fields_except(
     domain_type: type[DataclassInstance], exclude: str
 ) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Return the names of the fields without `exclude`, and the getter of their values."""
+    """Return the names of the fields except `exclude`, and a function that gets their values."""
     names = tuple(name for name in _field_names(domain_type) if name != exclude)
     return names, attrgetter(*names)
 
@@ -177,27 +174,30 @@ def _fields_except(
 def _fields_in(
     domain_type: type[DataclassInstance], columns: tuple[str, ...]
 ) -> tuple[tuple[str, ...], Callable[[Any], Any], list[str]]:
-    """Return the names of the fields, the getter of their values from a row of these columns, and the actors' names."""
+    """Return the field names, a function that gets their values from a row of these columns, and the actors' names."""
     names = _field_names(domain_type)
     return names, itemgetter(*map(columns.index, names)), [name for name in names if name in ACTOR_COLUMNS]
 
 
 @cache
 def select_by_key(column: Column[Any], *, for_update: bool = False) -> Select[Any]:
-    """Return the select of the row whose `column` is :b_key; SQLite, with its single writer, ignores the lock."""
+    """Return the SELECT for the row whose `column` is :b_key.
+
+    `for_update`: lock the row; SQLite, with its single writer, ignores that.
+    """
     query = select(column.table).where(column == bindparam(KEY))
     return query.with_for_update(key_share=True) if for_update else query
 
 
 @cache
 def update_by_id(table: Table) -> Update:
-    """Return the update of the row whose id is :b_key; it sets the columns that have values."""
+    """Return the UPDATE for the row whose `id` is :b_key; it sets the columns for which values are passed."""
     return update(table).where(table.c.id == bindparam(KEY))
 
 
 @cache
 def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
-    """Return the insert that returns a row, or does nothing if a row has the same `unique` columns."""
+    """Return the INSERT that returns a row, or does nothing if a row with the same `unique` columns exists."""
     insert: Any = INSERTS[dialect](table)
     partial = {"index_where": PARTIAL_INDEXES[table]} if table in PARTIAL_INDEXES else {}
     columns = [table.c[name] for name in unique]
@@ -206,7 +206,7 @@ def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -
 
 @cache
 def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
-    """Return the insert that replaces the row with the same `unique` column, but never lowers `monotonic`."""
+    """Return the INSERT that replaces the row with the same `unique` column, but never lowers `monotonic`."""
     insert: Any = INSERTS[dialect](table)
     new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
     new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])

@@ -1,4 +1,4 @@
-"""The query for what's due, so that idle jobs don't each make their own."""
+"""A single query for all due work, so that idle jobs don't each make their own."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from bot.ports.records import ENDPOINT_KINDS, DueWork
 
 @cache
 def select_due_work() -> Any:
-    """Return the select of one row that says for each kind of work whether any is due at :b_now.
+    """Return the SELECT for one row that says, for each kind of work, whether any is due at :b_now.
 
-    Each condition is the one of the job's own query, without what only that one has to rule out, such as claims.
+    Each condition is that of the job's own query, except for what only that query has to rule out, such as claims.
     """
     now: Any = bindparam(NOW, type_=monitor_states.c.next_at.type)
     message_is_due = (MESSAGE_IS_WAITING, is_due(outbox_messages.c.not_before, now))

@@ -1,4 +1,4 @@
-"""The rows that the active hold covers, so that nothing claims them, and those that a new or extended hold covers."""
+"""Rows that the active hold covers, so that nothing claims them, and rows that a new or extended hold covers."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ CURRENT_EXTENT: dict[str, Any] = {
 
 
 def select_held(table: Table) -> Select[Any]:
-    """Return the select of the table's pending rows that the active hold covers, oldest first."""
+    """Return the SELECT for the table's pending rows that the active hold covers, oldest first."""
     return select(table).where(PENDING_ROWS[table], IS_HELD[table]).order_by(table.c.number)

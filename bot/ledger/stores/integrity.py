@@ -1,4 +1,4 @@
-"""Rows about digests and passports."""
+"""Stores for digests and passports."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ class DigestQueries(SqlReadStore, DigestReader):
 
 
 def _is_unexpired(now: datetime, model: str | None) -> ColumnElement[bool]:
-    """Return the condition for passports that haven't expired by `now`: of one model, or of all."""
+    """Return the condition that a passport hasn't expired by `now` and, if `model` is given, is for that model."""
     is_unexpired = passports.c.expires_at > now
     return is_unexpired if model is None else and_(is_unexpired, passports.c.model == model)
 
 
 def _latest_uncertified(stage: Stage, key: str, issued_since: datetime, valid_until: datetime) -> Select[Any]:
-    """Return the select behind `transitions_to_certify` for one stage. For each model, it reads a few rows of an index.
+    """Return the SELECT behind `transitions_to_certify` for one stage; it reads a few index rows per model.
 
-    A repair or a change outside Registrar doesn't replace the transition before it here.
+    A repair, or a change made outside Registrar, doesn't replace the transition before it here.
     """
     entries, kinds = transitions.alias("entries"), list(PASSPORT_KINDS)
     latest = (

@@ -1,4 +1,4 @@
-"""Rows about monitors, checks, baselines, readings, and incidents."""
+"""Stores for monitors, checks, baselines, readings, and incidents."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _FINISH_CHECK = update(measurements).where(
 
 
 class MonitoringQueries(SqlReadStore, MonitoringReader):
-    """Reads monitors, checks, baselines, readings, and incidents: see the port."""
+    """Reads monitors, checks, baselines, readings, and incidents; see the port."""
 
     def monitors(self, model: str | None = None) -> list[Monitor]:
         query = _SELECT_MONITORS if model is None else _SELECT_MONITORS_OF_MODEL
@@ -182,7 +182,7 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
 
 
 class MonitoringStore(SqlWriteStore, MonitoringQueries, MonitoringWriter):
-    """Writes monitors, checks, baselines, readings, and incidents: see the port."""
+    """Writes monitors, checks, baselines, readings, and incidents; see the port."""
 
     def add_monitor(self, monitor: Monitor) -> bool:
         return self._insert(monitors, to_row(monitor) | {"name": monitor.name}, "model", "name")
@@ -266,9 +266,9 @@ _IS_NEXT_SLOT = and_(measurements.c.monitor == monitors.c.id, measurements.c.slo
 
 
 def _monitors_with_states() -> Select[Any]:
-    """Return the select of monitors and their states, the longest overdue first.
+    """Return the SELECT for monitors and their states, longest overdue first.
 
-    Both tables have a column `revision`: the monitor's current one, and the one that its state was computed with.
+    Both tables have a `revision` column: the monitor's current revision, and the one that its state was computed with.
     """
     own_columns = [column for column in monitor_states.c if column.name not in monitors.c]
     query = select(monitors, *own_columns, monitor_states.c.revision.label("judged_revision"))
@@ -278,9 +278,9 @@ def _monitors_with_states() -> Select[Any]:
 
 @cache
 def _claim_slots(dialect: str) -> Any:
-    """Return the insert that claims checks, taking over those whose claim has expired by :b_now.
+    """Return the INSERT that claims checks, including those whose claim has expired by :b_now.
 
-    Returns a row for each check that was free.
+    It returns a row for each check that was free.
     """
     insert: Any = INSERTS[dialect](measurements)
     until = measurements.c.claimed_until

@@ -1,4 +1,4 @@
-"""Rows about requests, votes, and freezes."""
+"""Stores for requests, votes, and freezes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SELECT_VOTES = select(votes).where(votes.c.request == bindparam(KEY)).order_by(
 
 
 class PromotionQueries(SqlReadStore, PromotionReader):
-    """Reads requests, votes, and freezes: see the port."""
+    """Reads requests, votes, and freezes; see the port."""
 
     def request(self, request_id: str) -> Request:
         return self._get_request(_SELECT_REQUEST, request_id)
@@ -77,7 +77,7 @@ class PromotionQueries(SqlReadStore, PromotionReader):
 
 
 class PromotionStore(SqlWriteStore, PromotionQueries, PromotionWriter):
-    """Writes requests, votes, and freezes: see the port."""
+    """Writes requests, votes, and freezes; see the port."""
 
     def lock_request(self, request_id: str) -> Request:
         return self._get_request(_SELECT_REQUEST_FOR_UPDATE, request_id)

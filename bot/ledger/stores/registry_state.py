@@ -1,4 +1,4 @@
-"""Rows about the state of the registry: snapshots, drift notices, holds, and tag updates."""
+"""Stores for registry state: snapshots, drift notices, holds, and tag updates."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SELECT_MODELS_WITH_HISTORY = union(
 
 
 class RegistryStateQueries(SqlReadStore, RegistryStateReader):
-    """Reads the state of the registry; see the port."""
+    """Reads registry state; see the port."""
 
     def registry_snapshot(self, model: str) -> RegistrySnapshot | None:
         return self._find_by_key(RegistrySnapshot, registry_snapshots.c.model, model)
@@ -136,7 +136,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
 
 
 class RegistryStateStore(SqlWriteStore, RegistryStateQueries, RegistryStateWriter):
-    """Writes the state of the registry; see the port."""
+    """Writes registry state; see the port."""
 
     def save_registry_snapshot(self, *snapshots: RegistrySnapshot) -> None:
         if snapshots:
@@ -180,13 +180,13 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries, RegistryStateWrite
 
 @cache
 def _upsert_snapshot(dialect: str) -> Any:
-    """Return the insert of a snapshot that replaces the model's previous one."""
+    """Return the INSERT for a snapshot, which replaces the model's previous one."""
     insert: Any = INSERTS[dialect](registry_snapshots)
     new = {column.name: insert.excluded[column.name] for column in registry_snapshots.c if column.name != "model"}
     return insert.on_conflict_do_update(index_elements=["model"], set_=new)
 
 
 def _split_names(models: Collection[str]) -> Iterator[Sequence[str]]:
-    """Yield the names in parts that a statement accepts."""
+    """Yield the names in chunks small enough for one statement."""
     names = sorted(models)
     return (names[start : start + _NAMES_PER_STATEMENT] for start in range(0, len(names), _NAMES_PER_STATEMENT))

@@ -1,4 +1,4 @@
-"""Rows about transitions, rollback blocks, and serving checks."""
+"""Stores for transitions, rollback blocks, and serving checks."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
     """Writes transitions, rollback blocks, and serving checks; see the port."""
 
     def add_transition(self, transition: Transition) -> bool:
-        """Insert a transition; return False if its id already exists."""
+        """Insert a transition; return False if its ID already exists."""
         return self._insert(transitions, to_row(transition), "id")
 
     def prepend_transitions(self, earlier: Sequence[Transition]) -> None:
@@ -243,17 +243,17 @@ class TransitionStore(SqlWriteStore, TransitionQueries, TransitionWriter):
         )
 
     def _update_claimed(self, transition: Transition, **values: Any) -> bool:
-        """Update a transition that is executing, unless it was claimed again; `attempts` counts the claims."""
+        """Update an executing transition unless it was claimed again; `attempts` counts the claims."""
         is_ours = and_(transitions.c.id == transition.id, transitions.c.attempts == transition.attempts, IS_EXECUTING)
         return self._execute(update(transitions).where(is_ours).values(**values))
 
 
 @cache
 def select_transitions(dialect: str, given: frozenset[str]) -> Select[Any]:
-    """Return the select of the :b_most newest transitions of model :b_key.
+    """Return the SELECT for the :b_most newest transitions of model :b_key.
 
-    If these parameters are in `given`, it selects only those into or out of :b_stage, before the transition :b_before,
-    or until shortly after :b_until.
+    Parameters in `given` narrow it to transitions into or out of :b_stage, before the transition :b_before, or until
+    shortly after :b_until.
     """
     query = select(transitions)
     if STAGE in given:
@@ -275,13 +275,13 @@ def select_transitions(dialect: str, given: frozenset[str]) -> Select[Any]:
 
 @cache
 def _select_first_into_stage(dialect: str) -> Select[Any]:
-    """Return the select of the first transition that put a version of model :b_key into :b_stage."""
+    """Return the SELECT for the first transition that put a version of model :b_key into :b_stage."""
     is_into_stage = and_(transitions.c.target == bindparam(STAGE), is_in(transitions.c.state, TransitionState.DONE))
     return _in_order(select(transitions).where(is_into_stage), dialect, newest=False).limit(1)
 
 
 def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
-    """Return the select of a model's transitions in the order of their numbers, which an index provides."""
+    """Return the query limited to model :b_key and ordered by transition number, which an index provides."""
     model, columns = transitions.c.model, [transitions.c.model, transitions.c.number]
     value = bindparam(KEY, type_=Text)
     # Not an equality, for which PostgreSQL would scan the primary key, through the transitions of all models.
@@ -290,9 +290,9 @@ def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
 
 
 def _claim() -> Any:
-    """Return the update that claims the oldest transition of model :b_key that's due at :b_now or has an expired lease.
+    """Return the UPDATE that claims model :b_key's oldest transition that's due or has an expired lease at :b_now.
 
-    Claims nothing while another one of the model is executing, and never one that's held.
+    It claims nothing while another of the model's transitions is executing, and never claims one that's held.
     """
     other, now = transitions.alias("other"), bindparam(NOW, type_=transitions.c.not_before.type)
     is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, TransitionState.EXECUTING))
@@ -317,9 +317,9 @@ def _claim() -> Any:
 
 
 def _select_latest_entries() -> Select[Any]:
-    """Return the select of the latest finished transition into :b_stage of each model in :b_key, with its semver.
+    """Return the SELECT for each model's latest finished transition into :b_stage, with its version's semver.
 
-    For each model, it reads one row of an index.
+    The models are those in :b_key. For each one, it reads one index row.
     """
     other, model = transitions.alias("other"), registry_snapshots.c.model
     latest = (

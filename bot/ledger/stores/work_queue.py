@@ -1,4 +1,4 @@
-"""Rows about queued commands, the outbox, claims, locks, and leases."""
+"""Stores for queued commands, the outbox, claims, locks, and leases."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ _SELECT_TURN = (
 
 
 class WorkQueueQueries(SqlReadStore, WorkQueueReader):
-    """Reads queued commands, the outbox, locks, and leases: see the port."""
+    """Reads queued commands, the outbox, locks, and leases; see the port."""
 
     def queued_command(self, command_id: str) -> QueuedCommand:
         return self._get(QueuedCommand, queued_commands.c.id, command_id)
@@ -165,7 +165,7 @@ class WorkQueueQueries(SqlReadStore, WorkQueueReader):
 
 
 class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
-    """Writes queued commands, the outbox, locks, and leases: see the port."""
+    """Writes queued commands, the outbox, locks, and leases; see the port."""
 
     def claim(
         self, kind: type[QueuedCommand | TagUpdate | ServingCheck | VersionDigest], key: str, claim: Claim
@@ -253,9 +253,9 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
         self._execute(_DELAY_TURN, {KEY: channel, UNTIL: until, "next_at": until})
 
     def _fetch_claimed_checks(self, column: Column[Any], *conditions: ColumnElement[bool]) -> list[Any]:
-        """Return a column of the checks that are claimed and running.
+        """Return a column of the checks that are claimed and running; on PostgreSQL, return an empty list.
 
-        Empty on PostgreSQL: a check that this process claimed can run in another process, and its claim expires.
+        There, a check that this process claimed can run in another process, and its claim expires.
         """
         return self._fetch_column(_claimed_checks(column, *conditions)) if self._dialect == "sqlite" else []
 
@@ -266,10 +266,10 @@ class WorkQueueStore(SqlWriteStore, WorkQueueQueries, WorkQueueWriter):
 
 @cache
 def _select_due_messages(given: frozenset[str]) -> Select[Any]:
-    """Return the select of the :b_most messages that are next at :b_now; if given, of :b_kinds or to :b_key.
+    """Return the SELECT for the next :b_most messages at :b_now; if given, only those of :b_kinds or to :b_key.
 
-    The ordering keys take turns, so that one with many messages doesn't delay others: first each key's first message,
-    oldest first, then each key's second message.
+    The ordering keys take turns, so that one with many messages doesn't delay the others: each key's first message
+    comes first, oldest first, then each key's second message, and so on.
     """
     columns, now = outbox_messages.c, bindparam(NOW, type_=outbox_messages.c.not_before.type)
     stops = (
@@ -291,9 +291,9 @@ def _select_due_messages(given: frozenset[str]) -> Select[Any]:
 
 @cache
 def _acquire_lease(dialect: str) -> Any:
-    """Return the insert of a lease that replaces one that has expired by :b_now, or the same owner's.
+    """Return the INSERT for a lease; it replaces one that has expired by :b_now or belongs to the same owner.
 
-    Returns a row if the lease was free.
+    It returns a row if the lease was free.
     """
     insert: Any = INSERTS[dialect](leases)
     is_free = or_(leases.c.owner == insert.excluded.owner, leases.c.until < bindparam(NOW, type_=leases.c.until.type))
@@ -315,9 +315,9 @@ _RELEASE_CHECK: Update = (
 
 
 def _claimed_checks(column: Column[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-    """Return the select of a column of the claimed checks; for each monitor, only its next check can be claimed.
+    """Return the SELECT for a column of the claimed checks; only a monitor's next check can be claimed.
 
-    Uses a subquery for each monitor: with a join, SQLite scans all checks ever recorded.
+    It uses a subquery for each monitor because, with a join, SQLite scans all checks ever recorded.
     """
     is_next = (measurements.c.monitor == monitor_states.c.monitor, measurements.c.slot == monitor_states.c.slot + 1)
     is_claimed = (measurements.c.outcome.is_(None), measurements.c.claimed_by.is_not(None))

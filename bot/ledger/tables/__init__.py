@@ -1,4 +1,4 @@
-"""The tables of the ledger by subject; importing this package completes `metadata`."""
+"""The ledger's tables, by subject; importing this package completes `metadata`."""
 
 from bot.ledger.tables.audit_log import audit_events, audit_head
 from bot.ledger.tables.base import is_in, metadata

@@ -1,4 +1,4 @@
-"""The tables of the audit log."""
+"""Tables for the audit log."""
 
 from __future__ import annotations
 

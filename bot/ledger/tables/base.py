@@ -1,4 +1,4 @@
-"""The base of all tables. A column has the name of its field; stores rely on that.
+"""The base of all tables. Each column has the same name as its field; stores rely on that.
 
 `number` counts rows in insertion order, and decides which of two rows with the same time came first.
 """
@@ -31,8 +31,8 @@ def number_column() -> Column[int]:
 def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
     """Return the condition that a column holds one of these members.
 
-    The values are literals: an index condition can't have parameters, and the planner uses a partial index only for a
-    query with the same condition.
+    The values are literals because an index condition can't have parameters, and the planner uses a partial index only
+    for a query with the same condition.
     """
     return column.in_([literal_column(f"'{member.value}'") for member in members])
 

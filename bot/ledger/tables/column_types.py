@@ -1,4 +1,4 @@
-"""Column types that store a domain value and load it back equal, on both databases."""
+"""Column types that store domain values and load equal ones back, on both databases."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def dump_json(value: Any) -> str:
 
 
 def is_storable_json(text: str) -> bool:
-    """Return whether JSON contains only characters that databases can hold; False, too, if it isn't certain."""
+    """Return whether JSON is certain to contain only characters that databases can hold."""
     return text.isascii() and r"\u0000" not in text
 
 
@@ -73,7 +73,7 @@ class StorableText(TypeDecorator[str]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Convert:
-        """Return what replaces characters that databases can't hold."""
+        """Return a function that replaces characters that databases can't hold."""
         return _unless_none(storable)
 
 
@@ -84,11 +84,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Convert:
-        """Return what turns a time into UTC. It raises ValueError for one without a zone."""
+        """Return a function that converts a time to UTC. It raises ValueError for a time without a zone."""
         return _unless_none(_sqlite_text if dialect.name == "sqlite" else _in_utc)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Convert:
-        """Return what turns a stored time into one in UTC."""
+        """Return a function that converts a stored time to a time in UTC."""
         return _unless_none(_parse_sqlite_text if dialect.name == "sqlite" else _in_utc)
 
 
@@ -109,7 +109,7 @@ def _parse_sqlite_text(text: str) -> datetime:
 class MappedText(TypeDecorator[Any]):
     """A domain value as text: `dump` turns the value into text, and `load` turns text into the value.
 
-    `cached`: how many texts' values are kept, because the same ones are read often; only for immutable values.
+    `cached`: how many loaded values to cache, because the same texts are read often; only for immutable values.
     """
 
     impl = Text
@@ -121,29 +121,29 @@ class MappedText(TypeDecorator[Any]):
         self._load = lru_cache(cached)(_unless_none(load)) if cached else _unless_none(load)
 
     def bind_processor(self, dialect: Dialect) -> Convert:
-        """Return what turns a value into text."""
+        """Return a function that converts a value to text."""
         return _unless_none(self.dump)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Convert:
-        """Return what turns text into the value."""
+        """Return a function that converts text to the value."""
         return self._load
 
 
 def _unless_none(convert: Convert) -> Convert:
-    """Return `convert` for values that can be missing."""
+    """Return a function that passes None through and applies `convert` to any other value."""
     return lambda value: None if value is None else convert(value)
 
 
 def json_text(dump: Callable[[Any], Any], load: Callable[[Any], Any], *, cached: int = 0) -> MappedText:
-    """Return the type of a column with a domain value as JSON, the same text on both databases.
+    """Return the type for a column that stores a domain value as JSON, with the same text on both databases.
 
-    `dump` returns plain data, and `load` takes it.
+    `dump` returns plain data, and `load` accepts it.
     """
     return MappedText(lambda value: dump_json(dump(value)), lambda text: load(_parse_json(text)), cached=cached)
 
 
 def enum_text(enum_type: type[Enum]) -> MappedText:
-    """Return the type of a column with members of an enumeration, by their values."""
+    """Return the type for a column that stores the members of an enumeration by their values."""
     return MappedText(attrgetter("_value_"), enum_type, cached=len(enum_type))
 
 

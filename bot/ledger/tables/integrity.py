@@ -1,4 +1,4 @@
-"""The tables of digests and passports."""
+"""Tables for digests and passports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of monitors, checks, baselines, readings, and incidents."""
+"""Tables for monitors, checks, baselines, readings, and incidents."""
 
 from __future__ import annotations
 

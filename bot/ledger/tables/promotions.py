@@ -1,4 +1,4 @@
-"""The tables of requests, votes, and freezes."""
+"""Tables for requests, votes, and freezes."""
 
 from __future__ import annotations
 

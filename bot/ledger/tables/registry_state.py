@@ -1,4 +1,4 @@
-"""The tables of the state of the registry: snapshots, drift notices, holds, and tag updates."""
+"""Tables for registry state: snapshots, drift notices, holds, and tag updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of transitions, rollback blocks, and serving checks."""
+"""Tables for transitions, rollback blocks, and serving checks."""
 
 from __future__ import annotations
 

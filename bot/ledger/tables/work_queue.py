@@ -1,4 +1,4 @@
-"""The tables of queued commands, the outbox, locks, and leases."""
+"""Tables for queued commands, the outbox, locks, and leases."""
 
 from __future__ import annotations
 

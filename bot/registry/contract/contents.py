@@ -54,7 +54,7 @@ class RegistryContents(Protocol):
         started_at: datetime | None = None,
         ended_at: datetime | None = None,
     ) -> str:
-        """Add a run that logged models with these names; return its ID."""
+        """Add a run that logged models with the names in `models`; return its ID."""
 
     def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
         """Log one point of a run's metric."""
@@ -63,4 +63,4 @@ class RegistryContents(Protocol):
         """Add the package's files next to a version's files, or at the given source."""
 
     def add_file(self, version_or_source: VersionInfo | str, path: str, contents: bytes) -> None:
-        """Add or replace a file of a version, or at the given source. Only for adapters with `ReadsFiles`."""
+        """Add or replace a version's file, or one at the given source. Only for adapters with `ReadsFiles`."""

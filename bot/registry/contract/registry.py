@@ -22,7 +22,7 @@ def stages(registry: ModelRegistry, name: str = "churn") -> dict[int, Stage]:
 
 
 class RegistryContract:
-    """Models and versions. Subclass this, and provide the fixtures `registry` and `contents`."""
+    """Tests for models and versions. Subclass this, and provide the fixtures `registry` and `contents`."""
 
     odd_names: ClassVar[list[str]] = [
         "o'brien",

@@ -35,9 +35,10 @@ def _monitoring_run(contents: RegistryContents, model: str, version: str, *, del
 
 
 class TrackerContract:
-    """Runs, packages, and files. Subclass this, and provide the fixtures `registry`, `tracker`, and `contents`.
+    """Tests for runs, packages, and files.
 
-    `odd_file_names` are the paths of files that a model can have.
+    Subclass this, and provide the fixtures `registry`, `tracker`, and `contents`. `odd_file_names` are unusual paths
+    that files of a model can have.
     """
 
     odd_file_names: Sequence[str] = ("MLmodel", "data/deep er/вес.bin", "100% sure.txt", "a+b&c='d'.txt", ".hidden/x")

@@ -1,8 +1,8 @@
 """Acknowledge responses from MLflow servers immediately.
 
-An MLflow server with default settings (four workers) sends the header and body of a response separately. It holds the
-body back until the header is acknowledged, which takes our TCP stack 40 ms. Linux can acknowledge immediately; other
-systems stay slow. This affects only the connections of MLflow's client to the configured servers, not other uses of
+An MLflow server with default settings (four workers) sends the header and body of a response separately. It holds back
+the body until our TCP stack acknowledges the header, which takes 40 ms. Linux can acknowledge it immediately; other
+systems stay slow. This affects only the connections from MLflow's client to the configured servers, not other uses of
 urllib3 in this process (docs/decisions/0045-two-registry-ports.md).
 """
 
@@ -31,14 +31,14 @@ def enable_quick_ack(connection: HTTPConnection) -> None:
 
 class _QuickAckConnection(HTTPConnection):
     def getresponse(self) -> Any:
-        """Return the response."""
+        """Return the response, acknowledging its first packets immediately."""
         enable_quick_ack(self)
         return super().getresponse()
 
 
 class _QuickAckTlsConnection(HTTPSConnection):
     def getresponse(self) -> Any:
-        """Return the response."""
+        """Return the response, acknowledging its first packets immediately."""
         enable_quick_ack(self)
         return super().getresponse()
 
@@ -55,10 +55,10 @@ _POOL_CLASSES = {"http": _QuickAckPool, "https": _QuickAckTlsPool}
 
 
 def acknowledge_at_once(*uris: str) -> None:
-    """Let MLflow's client acknowledge responses from these servers immediately; other addresses are unaffected.
+    """Make MLflow's client acknowledge responses from these servers immediately; other addresses are unaffected.
 
-    The client uses one `requests` session, in which each server gets its own adapter. A client that keeps its session
-    elsewhere stays slow.
+    The client uses one `requests` session, in which each server gets its own adapter. If the client keeps its session
+    elsewhere, this does nothing, and responses stay slow.
     """
     with suppress(ImportError, AttributeError, TypeError), _mounting:
         session = _mlflow_session()

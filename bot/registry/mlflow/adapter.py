@@ -24,7 +24,7 @@ class MlflowVariables:
 
     @property
     def tracking_uri(self) -> str:
-        """The URI for runs: MLflow's own setting, else a SQLite file in Registrar's home."""
+        """The URI for runs: MLflow's own setting or, if it isn't set, a SQLite file in Registrar's home."""
         return self.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._local_file}"
 
     @property
@@ -39,7 +39,7 @@ class MlflowVariables:
 
     @property
     def unset(self) -> UnsetSetting | None:
-        """The message if MLflow's address isn't set; None if it is."""
+        """The message to show if MLflow's address isn't set; None if it's set."""
         if self.environ.get("MLFLOW_TRACKING_URI"):
             return None
         sentence = say(
@@ -56,7 +56,7 @@ class MlflowVariables:
 
     @property
     def web_url(self) -> str | None:
-        """The URL where people open MLflow, without user and password; None if unknown."""
+        """The URL where people open MLflow, without credentials; None if unknown."""
         names = ("REGISTRAR_MLFLOW_URL", "MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
         parts = urlsplit(next((url for name in names if (url := self.environ.get(name))), ""))
         if parts.scheme not in {"http", "https"}:
@@ -69,7 +69,7 @@ class MlflowVariables:
 
 
 def links(web_url: str | None) -> RegistryLinks:
-    """Return the links to MLflow's pages at this address, which has no trailing slash."""
+    """Return the links to MLflow's pages under `web_url`, which has no trailing slash; no links if it's None."""
     if web_url is None:
         return RegistryLinks()
 
@@ -91,7 +91,7 @@ def links(web_url: str | None) -> RegistryLinks:
 
 
 def open_mlflow(options: RegistryOptions) -> OpenRegistry:
-    """Return the MLflow that its environment variables configure."""
+    """Return the MLflow registry and tracker that MLflow's environment variables configure."""
     variables = MlflowVariables(options.environ, options.home)
     unset, warn = variables.unset, options.warn
     registry = MlflowRegistry(
@@ -110,7 +110,7 @@ def open_mlflow(options: RegistryOptions) -> OpenRegistry:
 
 
 def name_error(name: str) -> Sentence | None:
-    """Return why MLflow doesn't accept a model name, or None if it does. Its filters can't escape quotes."""
+    """Return why MLflow doesn't accept a model name, or None if it does. MLflow's filters can't escape quotes."""
     if "'" in name and '"' in name:
         return say("MLflow can't look up a model name that has both kinds of quotes.")
     if "/" in name or ":" in name or any(ord(char) < 32 for char in name):

@@ -1,4 +1,4 @@
-"""Read a version's files, wherever MLflow stores them: MLmodel, requirements, and the start of a model file."""
+"""Read a version's MLmodel, requirements, and the start of its model file, wherever MLflow stores them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPackage | None:
-    """Return what MLmodel and requirements at `location` say, or None if there's no MLmodel.
+    """Return what the MLmodel and requirements files at `location` say, or None if there's no MLmodel file.
 
     `timeout` is in seconds. Raises RegistryRefused and RegistryUnreachable if they can't be read in that time.
     """
@@ -32,9 +32,9 @@ def read_package(location: str, tracking_uri: str, timeout: float) -> ModelPacka
 
 
 def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | None:
-    """Return the class name of the model at `location`, or None if its files don't say.
+    """Return the class name of the model at `location`, or None if its files don't name it.
 
-    Raises RegistryRefused and RegistryUnreachable like `read_package`.
+    Raises RegistryRefused and RegistryUnreachable, like `read_package`.
     """
     return _read_in_time(_read_estimator, location, tracking_uri, timeout)
 
@@ -42,7 +42,7 @@ def read_estimator(location: str, tracking_uri: str, timeout: float) -> str | No
 def _read_in_time(
     read: Callable[[Any, dict[str, int | None], Path], T], location: str, uri: str, timeout: float
 ) -> T | None:
-    """Return what `read` finds, or None without an MLmodel file."""
+    """Return what `read` finds, or None if there's no MLmodel file."""
 
     def run() -> T | None:
         store = open_store(location, uri)
@@ -99,7 +99,7 @@ def _download(store: Any, name: str, folder: Path) -> bytes:
 
 
 def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
-    """Return what the two files say. Raises ValueError if `mlmodel` isn't an MLmodel file."""
+    """Return the parsed contents of the two files. Raises ValueError if `mlmodel` isn't an MLmodel file."""
     try:
         document = yaml.load(mlmodel, Loader=_Loader)  # noqa: S506 - both loaders are safe ones
         return ModelPackage(
@@ -113,9 +113,9 @@ def parse_package(mlmodel: bytes, requirements: bytes = b"") -> ModelPackage:
 
 
 def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
-    """Return the model class in the file, if any, and the name of the scikit-learn file next to it.
+    """Return the model class that an MLmodel file names, if any, and the name of its scikit-learn model file.
 
-    Raises ValueError if this isn't an MLmodel file.
+    The name is empty if there's no such file. Raises ValueError if `mlmodel` isn't an MLmodel file.
     """
     try:
         flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
@@ -127,7 +127,10 @@ def parse_estimator(mlmodel: bytes) -> tuple[str | None, str]:
 
 
 def _flavor_names(flavors: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the flavors without python_function, which only says that Python can load the model."""
+    """Return the flavor names, leaving out python_function unless it's the only one.
+
+    That flavor only says that Python can load the model.
+    """
     names = sorted(str(name) for name in flavors.keys())  # noqa: SIM118 - a list isn't a mapping and must fail
     return tuple(name for name in names if name != "python_function") or tuple(names)
 

@@ -1,4 +1,4 @@
-"""Call MLflow: its client opens when first needed, uses our timeouts, and has its errors translated."""
+"""Call MLflow with our timeouts: open its client when it's first needed, and translate its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from bot.registry.mlflow.errors import ConnectionBroken, expected_errors, is_ali
 
 
 def prepare_environment(timeout: int) -> None:
-    """Set MLflow's timeouts in the environment and silence it. Variables that are already set take precedence."""
+    """Set MLflow's timeouts in the environment, and turn off its retries, telemetry, and messages.
+
+    `timeout` is in seconds. Variables that are already set take precedence.
+    """
     variables = {
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -43,9 +46,9 @@ def request_timeout() -> float:
 class MlflowConnection:
     """A connection to one of MLflow's two sides, the registry or the tracking server.
 
-    `open_client` creates the client at the first call. The import takes seconds, and a database gets its tables. One
-    thread does that while the others wait for `open_lock`, because two threads that create the same tables would fail.
-    `before_open` is called right before that. `observer` is notified of each request.
+    The first call creates the client with `open_client`, which imports MLflow (this takes seconds) and creates the
+    tables of a database. One thread does that while the others wait for `open_lock`, because two threads that create
+    the same tables would fail. `before_open` is called right before that. `observer` is notified of each request.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class MlflowConnection:
         self._opened_client: Any = None
 
     def call(self, request: Callable[[Any], Any], not_found: RegistrarError | None = None) -> Any:
-        """Return MLflow's response. Raises one of our errors, chained to MLflow's error."""
+        """Return MLflow's response. Raises a RegistrarError, chained to MLflow's error."""
         outer = sys.exception()
         client: _RecordingClient | None = None
         began, failed = 0.0, ""
@@ -88,11 +91,11 @@ class MlflowConnection:
         return _retry_after_broken_connection(lambda: self.call(request, not_found))
 
     def read_pages(self, search: Callable[..., Any]) -> list[Any]:
-        """Return the items of all pages; `search(client, token)` fetches one."""
+        """Return the items from all pages; `search(client, token)` fetches one page."""
         return [item for page in self.iterate_pages(search) for item in page]
 
     def iterate_pages(self, search: Callable[..., Any]) -> Iterator[Any]:
-        """Yield one page after another, each fetched when it's needed."""
+        """Yield the pages one by one, fetching each only when it's needed."""
         token: str | None = None
         while True:
             page = self.read(partial(search, token=token))
@@ -140,7 +143,7 @@ def open_connections(
     """Return the connections to the registry and to the tracking server. Neither is opened yet.
 
     `timeout` is how many seconds to wait for a response. `before_open` is called before `tracking_uri` is opened.
-    `tracking_setting` is what to check if `tracking_uri` is wrong.
+    `tracking_setting` names the setting to check if `tracking_uri` is wrong.
     """
     prepare_environment(timeout)
     lock = Lock()

@@ -97,7 +97,7 @@ def _finite_or_nan(value: float) -> float:
 
 
 def _row_count(profile: str | None) -> int | None:
-    """Return the number of rows in a data set's profile (for an array, from its shape); None if unknown."""
+    """Return a data set's row count from its profile (for an array, from the shape); None if unknown."""
     try:
         document = json.loads(profile or "{}")
         rows = document["num_rows"] if "num_rows" in document else document["features_shape"][0]

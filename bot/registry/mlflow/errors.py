@@ -12,20 +12,21 @@ from bot.domain.core.sentence import Code, Sentence, say, truncate
 
 
 class ConnectionBroken(RegistryUnreachable):
-    """A kept-alive connection broke, for example because a worker of the server was replaced."""
+    """A kept-alive connection broke, for example, because a server worker was replaced."""
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
-    """Return SQLAlchemy's exception class, for an MLflow that opens its database itself.
+    """Return SQLAlchemy's base exception, which MLflow can raise when it opens a database directly.
 
-    If SQLAlchemy isn't loaded, it can't have raised anything, and a registry on a server doesn't have to load it.
+    Empty if SQLAlchemy isn't loaded: it can't have raised anything then, and a registry on a server doesn't have to
+    load it.
     """
     loaded = sys.modules.get("sqlalchemy.exc")
     return (loaded.SQLAlchemyError,) if loaded else ()
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Return the exceptions of MLflow calls that `translate_error` can translate."""
+    """Return the exception classes that MLflow calls can raise and `translate_error` can translate."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - it starts telemetry unless that's turned off
 
     return (MlflowException, OSError, ImportError, *_database_errors())
@@ -34,7 +35,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
 def translate_error(
     error: Exception, handled: BaseException | None, not_found: RegistrarError | None, uri: str, setting: str
 ) -> RegistrarError:
-    """Return our error, which people read, for MLflow's `error`.
+    """Return the user-facing error for MLflow's `error`.
 
     `handled` is the exception that the caller was already handling. `not_found` is returned if MLflow doesn't have the
     object. `setting` is where `uri` was configured.
@@ -57,7 +58,7 @@ def translate_error(
 
 
 def translate_files_error(error: Exception) -> RegistrarError:
-    """Return our error, which people read, for model files that couldn't be read."""
+    """Return the user-facing error for model files that couldn't be read."""
     names = " ".join(type(link).__name__ for link in cause_chain(error, None))
     if "Timeout" in names:
         return FilesUnreachable(say(_FILES_UNREADABLE, reason="the download timed out"))
@@ -79,7 +80,7 @@ def module_missing(error: ImportError, setting: str) -> Misconfigured:
 
 
 def describe_location(uri: str) -> Code | str:
-    """Return the address without user and password. A database is shown without its location."""
+    """Return the address without credentials. For a database, return only its type, not its location."""
     parts = urlsplit(uri)
     if not parts.scheme.startswith("http"):
         return f"its {parts.scheme.partition('+')[0]} database"
@@ -87,9 +88,9 @@ def describe_location(uri: str) -> Code | str:
 
 
 def cause_chain(error: BaseException | None, handled: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what led to it. MLflow chains some causes and leaves others only as context.
+    """Yield the error and its causes. MLflow chains some causes explicitly and leaves others only as context.
 
-    `handled` is what the caller was already handling, which isn't a cause.
+    `handled` is the exception that the caller was already handling, which isn't a cause.
     """
     if error is not None and error is not handled:
         yield error
@@ -99,12 +100,12 @@ def cause_chain(error: BaseException | None, handled: BaseException | None) -> I
 
 
 def is_archive_bug(error: BaseException | None) -> bool:
-    """Return whether MLflow failed to archive because of psycopg 3 (mlflow#24592); nothing was changed then."""
+    """Return whether MLflow failed to archive because of psycopg 3 (mlflow#24592); if so, nothing was changed."""
     return error is not None and "operator does not exist" in str(error)
 
 
 def is_alias_race(error: BaseException) -> bool:
-    """Return whether another process set the same new alias first, so ours changed nothing."""
+    """Return whether another process set the same new alias first, so our call changed nothing."""
     cause = str(error.__cause__).lower()
     return isinstance(error, RegistryRefused) and "registered_model_alias" in cause and "unique" in cause
 
@@ -115,7 +116,7 @@ def is_already_there(error: BaseException) -> bool:
 
 
 def _unavailable_template(code: str, chain: list[BaseException]) -> str | None:
-    """Return the sentence for an MLflow that didn't or couldn't respond; None if it did respond."""
+    """Return the sentence template if MLflow didn't respond or couldn't answer; None if it answered."""
     names = " ".join(type(link).__name__ for link in chain)
     if "Timeout" in names:
         return _TIMED_OUT

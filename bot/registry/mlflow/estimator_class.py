@@ -1,6 +1,6 @@
 """Read the class of a model from its file's bytes, without loading, importing, or calling anything in it.
 
-A pickle is a program for a small stack machine. Its instructions are executed here on names only.
+A pickle is a program for a small stack machine. This module executes its instructions on names instead of objects.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class _PickledObject:
 
 
 def pickled_class_name(data: bytes) -> str | None:
-    """Return the name of the class in a pickle (of a pipeline's last step); None if it can't be determined.
+    """Return the class name of a pickled model, or of a pipeline's last step; None if it can't be determined.
 
-    `data` can be truncated: the class is at the beginning of a pickle, except for a pipeline's last step.
+    `data` can be truncated, because a pickle starts with the class. Only a pipeline's last step needs the whole pickle.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -53,7 +53,10 @@ def pickled_class_name(data: bytes) -> str | None:
 
 
 def skops_class_name(data: bytes) -> str | None:
-    """Return the class name in a skops file, a ZIP archive with a JSON schema, which can't be truncated."""
+    """Return the class name of a model in a skops file, or of a pipeline's last step; None if there's none.
+
+    A skops file is a ZIP archive with a JSON schema, so it can't be truncated.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive, archive.open("schema.json") as schema:
             document = json.loads(schema.read(MAX_SCHEMA_BYTES))
@@ -105,7 +108,7 @@ def _execute_opcode(opcode: pickletools.OpcodeInfo, arg: Any, stack: list[Any], 
 
 
 def _pop_operands(opcode: pickletools.OpcodeInfo, stack: list[Any]) -> list[Any]:
-    """Pop an instruction's operands from the stack: a fixed number, and everything pushed since a mark."""
+    """Pop and return an instruction's operands: a fixed number and, if it uses a mark, all that's above the mark."""
     before = opcode.stack_before
     after_mark: list[Any] = []
     if pickletools.markobject in before:

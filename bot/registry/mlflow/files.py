@@ -1,4 +1,4 @@
-"""List and read all files of a version, in constant memory, wherever MLflow stores them."""
+"""List and read all of a version's files in constant memory, wherever MLflow stores them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 
 def open_files(location: str, tracking_uri: str) -> VersionFiles:
-    """Return the files at `location`. Raises RegistryRefused, RegistryUnreachable."""
+    """Return the files at `location`. Raises RegistryRefused and RegistryUnreachable."""
     return files_of(in_time(lambda: open_store(location, tracking_uri), LISTING_TIMEOUT))
 
 
 def files_of(store: Any) -> LocalFiles | DownloadedFiles:
-    """Return the files in a store; `store` is MLflow's client of it."""
+    """Return the files in a store; `store` is MLflow's client for it."""
     from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository  # noqa: PLC0415
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository  # noqa: PLC0415
 
@@ -44,9 +44,9 @@ def files_of(store: Any) -> LocalFiles | DownloadedFiles:
 
 
 def open_store(location: str, uri: str) -> Any:
-    """Return MLflow's client of the store of the files at `location`. `uri` is MLflow's address.
+    """Return MLflow's client for the store that has the files at `location`. `uri` is MLflow's address.
 
-    A location on a host other than MLflow's is rejected, because whoever wrote it into the model would get our
+    Raises RegistryRefused for a location on a different host; otherwise, whoever wrote it into the model would get our
     password.
     """
     address, server = urlsplit(location), urlsplit(uri)
@@ -59,9 +59,9 @@ def open_store(location: str, uri: str) -> Any:
 
 
 def in_time(task: Callable[[], T], timeout: float) -> T:
-    """Return the task's result, with errors translated.
+    """Run a task, and return its result. Translates its errors.
 
-    Some stores don't respond for minutes; after `timeout` seconds, their threads are abandoned.
+    Some stores don't respond for minutes, so the task's thread is abandoned after `timeout` seconds.
     """
     with translated_errors():
         return in_background(task).result(timeout)
@@ -83,7 +83,7 @@ def in_background(task: Callable[[], T]) -> Future[T]:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Translate what a store raises: each kind has its own library and errors."""
+    """Translate the errors that a store raises, because each kind of store uses its own library."""
     try:
         yield
     except RegistrarError:
@@ -93,13 +93,13 @@ def translated_errors() -> Iterator[None]:
 
 
 class LocalFiles:
-    """A folder on this machine. Links and devices in it are refused: what they name isn't part of the model."""
+    """A folder on this machine. Links and devices in it are refused, because what they point to isn't in the model."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def files(self) -> Sequence[StoredFile]:
-        """Return all files in the folder and in those below it."""
+        """Return all files in the folder and its subfolders."""
         with translated_errors():
             return list(self._walk())
 
@@ -110,9 +110,10 @@ class LocalFiles:
                 yield chunk
 
     def _open(self, path: str, flags: int) -> int:
-        """Open a file that may have been replaced since it was listed: by a link, or by a pipe that never ends.
+        """Open a file without following links or waiting for a pipe.
 
-        The folders above it may have been, too.
+        Since it was listed, the file or a folder above it might have been replaced by a link, or the file by a pipe
+        that never ends.
         """
         place = self._open_folder()
         for part in Path(path).parts:
@@ -153,17 +154,17 @@ def _raise(error: OSError) -> None:
 
 
 class DownloadedFiles:
-    """Files in a store that sends only whole files: one at a time is downloaded, read, and deleted."""
+    """Files in a store that sends only whole files. They're downloaded, read, and deleted one at a time."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
     def files(self) -> Sequence[StoredFile]:
-        """Return all files, also those in folders: one request for each folder."""
+        """Return all files, including those in folders. One request for each folder."""
         return in_time(self._list, LISTING_TIMEOUT)
 
     def chunks(self, path: str) -> Generator[bytes]:
-        """Yield a file's contents, and empty chunks while it's being downloaded."""
+        """Yield empty chunks while the file is being downloaded, then its contents."""
         with translated_errors(), TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             download = in_background(lambda: self._store._download_file(path, str(Path(folder) / "file")))
             size = stalls = 0
@@ -195,14 +196,14 @@ class DownloadedFiles:
 
 
 def _size_of(folder: str, before: int) -> int:
-    """Return the size of the files in a folder, or `before` if one was just renamed."""
+    """Return the total size of the files in a folder, or `before` if one was just renamed."""
     with suppress(OSError):
         return sum(entry.stat().st_size for entry in os.scandir(folder))
     return before
 
 
 class HttpFiles(DownloadedFiles):
-    """Files that MLflow's server, or another one at its address, streams."""
+    """Files that are streamed by MLflow's server, or by another server at its address."""
 
     def chunks(self, path: str) -> Generator[bytes]:
         """Yield a file's contents."""

@@ -1,7 +1,8 @@
 """Find out who besides Registrar can transition a model in MLflow, without changing anything.
 
-MLflow's basic auth decides by grants. EDIT on a model lets a user register versions, set aliases, and change stages.
-EDIT on every model's versions lets them change stages. docs/how-to/lock-mlflow.md has the measured table.
+MLflow's basic auth is based on grants. EDIT on a model lets a user register versions, set aliases, and change stages.
+EDIT on every model's versions lets them change stages. docs/how-to/lock-mlflow.md has a table of what each grant
+allows, as measured.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class AliasAccess(IntEnum):
 
 
 class Grant(NamedTuple):
-    """One permission of a role on one resource of a type, or on all of them (`*`)."""
+    """A role's permission on one resource of a type, or on all of them (`*`)."""
 
     resource_type: str
     pattern: str
@@ -63,7 +64,7 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An MLflow user, with the grants of its roles that our user can see."""
+    """An MLflow user, with the grants of their roles that our user can see."""
 
     name: str
     is_admin: bool = False
@@ -75,7 +76,10 @@ class Account:
         return self.is_admin or Grant(WORKSPACE, ANY, "MANAGE") in self.grants
 
     def can_transition(self, model: str, default: str) -> bool:
-        """Return whether it can set this model's aliases or change its stages. `default` is everyone's permission."""
+        """Return whether the account can set a model's aliases or change its stages.
+
+        `default` is the permission that everyone has.
+        """
         permission = self._permission_for(MODEL, model) or default
         if self.is_manager or permission == "DENY":
             return self.is_manager
@@ -85,7 +89,7 @@ class Account:
         )
 
     def _permission_for(self, resource_type: str, name: str) -> str:
-        """Return the effective permission for one resource, by MLflow's rules: DENY wins, then the highest grant."""
+        """Return the effective permission for one resource under MLflow's rules: DENY, or else the highest grant."""
         permissions = [
             grant.permission
             for grant in self.grants
@@ -148,9 +152,9 @@ def list_accounts(get_page: GetPage) -> list[Account] | None:
 
 
 def default_permission(get_page: GetPage, accounts: Iterable[Account]) -> str:
-    """Return what MLflow grants everyone on every model; empty if no account reveals it.
+    """Return the permission that MLflow grants everyone on every model; empty if no account reveals it.
 
-    That's the permission that MLflow reports for a user who has no grant on all models.
+    It's what MLflow reports for a user without a grant that covers all models.
     """
     for account in accounts:
         if not any(grant.resource_type in {MODEL, WORKSPACE} and grant.pattern == ANY for grant in account.grants):
@@ -183,7 +187,8 @@ def _json_object(response: ProbeResponse) -> dict[str, Any]:
 class OtherUserClient:
     """A client for another MLflow user, with that user's login or none. Registrar's login is never sent.
 
-    `credentials` are MLflow's settings for our own requests: the server's address and how to verify its certificate.
+    `credentials` are MLflow's settings for our own requests; of those, only the server's address and how to verify its
+    certificate are used.
     """
 
     def __init__(self, credentials: Any, login: Login) -> None:
@@ -202,7 +207,7 @@ class OtherUserClient:
         self._client.close()
 
     def try_set_alias(self) -> AliasAccess:
-        """Return whether MLflow would let this user set an alias, at either of its addresses.
+        """Return how MLflow reacts when this user sets an alias; of its two addresses, the more permissive counts.
 
         The model's name is made up, so a user with permission gets the response that the model doesn't exist. Raises
         RegistryUnreachable.

@@ -58,12 +58,12 @@ class MlflowProbe:
 
     @property
     def is_database(self) -> bool:
-        """Whether MLflow is a database, whose tables the first process that opens it creates."""
+        """Whether MLflow is a database. The first process that opens it creates its tables."""
         return self.uri.startswith(("sqlite", "postgresql", "mysql", "mssql"))
 
     @property
     def location(self) -> str:
-        """MLflow's address, without user and password."""
+        """MLflow's address, without credentials."""
         return sanitize_text(describe_location(self.uri))
 
     def has_tables(self) -> bool:
@@ -101,10 +101,11 @@ class MlflowProbe:
         return self._connection.call(lambda client: client.store.get_host_creds())
 
     def can_manage(self, model: str) -> bool:
-        """Return whether we can manage a model, by deleting an alias that it doesn't have, which changes nothing.
+        """Return whether we can manage a model. To find out, delete an alias that it doesn't have.
 
-        MLflow's basic auth requires MANAGE for that, as it does for deleting a version's tag; EDIT is enough for the
-        rest. Raises RegistryUnreachable, and RegistryRefused for another reason.
+        That changes nothing, but MLflow's basic auth requires MANAGE for it, as it does for deleting a version's tag;
+        EDIT is enough for everything else. Raises RegistryUnreachable, and RegistryRefused if MLflow refuses for
+        another reason.
         """
         try:
             self._connection.call(lambda client: client.delete_registered_model_alias(model, _UNUSED_ALIAS))
@@ -115,10 +116,11 @@ class MlflowProbe:
         return True
 
     def try_transition(self, name: str, *, has_stages: bool) -> bool:
-        """Create a model with this name and a version, transition it, and delete both; return whether archiving works.
+        """Create a model and a version, transition it, and delete both; return whether archiving works.
 
-        Archiving fails on a server with psycopg 3 (mlflow#24592), where Registrar transitions in two steps. Raises
-        RegistryUnreachable, RegistryRefused, and CleanupFailed if the model couldn't be deleted.
+        `name` is the model's name. Without `has_stages`, the transition only sets an alias. Archiving fails on a server
+        with psycopg 3 (mlflow#24592), where Registrar transitions in two steps. Raises RegistryUnreachable,
+        RegistryRefused, and CleanupFailed if the model couldn't be deleted.
         """
         try:
             self._connection.call(

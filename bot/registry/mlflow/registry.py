@@ -1,7 +1,7 @@
 """The `ModelRegistry` port for MLflow: a server by URL, or its database directly.
 
-It uses the registry-level client. For most calls, `MlflowClient` sends a second request, whose response has every
-version, to find out whether the model is a prompt. We know that from a previous read.
+It uses the registry-level client. For most calls, `MlflowClient` sends a second request to find out whether the model
+is a prompt, and the response has every version. Registrar knows from a previous read whether it's a prompt.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ _MODEL_CHECK_SECONDS = 60.0  # how long to trust that a name is a model's, not a
 class MlflowRegistry:
     """The `ModelRegistry` port for MLflow.
 
-    `timeout` is how many seconds to wait for a response. MLflow reads its timeouts from the environment at every call.
+    `timeout` is how many seconds to wait for a response. MLflow reads its timeouts from the environment on every call.
     Variables that are already set take precedence; otherwise, the first registry in a process sets them for all.
     MLflow's own retries are turned off, because it would repeat writes too. `before_open` is called before
-    `tracking_uri` is opened, for models or for runs. `tracking_setting` is what to check if that address is wrong.
+    `tracking_uri` is opened, for models or for runs. `tracking_setting` names the setting to check if that address is
+    wrong.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class MlflowRegistry:
         self.tracker.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name contains `text` (ignoring case), sorted by name.
+        """Return the models whose names contain `text` (ignoring case), sorted by name.
 
-        One request for each page of 1,000. The text is matched here, because MLflow's filter has wildcards without an
-        escape, and on SQLite it ignores the case of ASCII letters only.
+        One request for each page of 1,000. The text is matched here, because wildcards in MLflow's filters can't be
+        escaped, and on SQLite, its filters ignore the case of ASCII letters only.
         """
         models = [model_info(entity) for entity in self._all_models()]
         self._remember_models(*(model.name for model in models))
@@ -83,8 +84,8 @@ class MlflowRegistry:
     def recently_updated(self, since: datetime) -> list[ModelInfo]:
         """Return the models that were updated at `since` or later, newest first.
 
-        One request for each page of 100, until the first older model. A model that's updated in the meantime can be
-        missing. Raises RegistryRefused from Unity Catalog, which doesn't sort models.
+        One request for each page of 100, up to the page with the first older model. A model that's updated during the
+        call can be missing. Raises RegistryRefused on Unity Catalog, which doesn't sort models.
         """
         recent: list[ModelInfo] = []
         for page in self._pages_of_models(_RECENT_MODELS_PER_PAGE, "last_updated_timestamp DESC"):
@@ -96,7 +97,7 @@ class MlflowRegistry:
         return recent
 
     def model(self, name: str) -> ModelInfo:
-        """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
+        """Return one model with its aliases. Raises UnknownModel, including for a prompt. One request."""
         missing = unknown_model(name)
         entity = self._connection.read(lambda client: get_registered_model(client, name), missing)
         # A case-insensitive database would find another name.
@@ -120,16 +121,16 @@ class MlflowRegistry:
     def all_versions(self) -> list[VersionInfo]:
         """Return every version of every model, without aliases, in any order. One request for each page of 5,000.
 
-        Raises RegistryRefused from Unity Catalog, which lists only one model's versions.
+        Raises RegistryRefused on Unity Catalog, which lists only one model's versions at a time.
         """
         return self._search_versions("", "name ASC", "version_number DESC")
 
     def versions_by_model(self) -> Iterator[tuple[str, list[VersionInfo]]]:
-        """Return each model's versions, like `versions`, a page of 5,000 at a time.
+        """Yield each model's name and what `versions` returns for it, a page of 5,000 versions at a time.
 
-        A version that's deleted in the meantime shifts the pages, so that another one between them is missed. So the
-        first and the last model of a page are read again, with a request each. Raises RegistryRefused from Unity
-        Catalog.
+        If a version is deleted in the meantime, the pages shift, so another version at a page boundary is missed.
+        That's why each page's first and last models are read again, with one request each. Raises RegistryRefused on
+        Unity Catalog.
         """
         seen: set[str] = set()
         for page in self._pages_of_versions("", "name ASC", "version_number DESC"):
@@ -150,7 +151,7 @@ class MlflowRegistry:
     def version(self, name: str, number: int) -> VersionInfo:
         """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
 
-        One request, and one more for a missing version, to find out whether its model is missing.
+        One request; if the version is missing, one more to find out whether its model is missing, too.
         """
         check_quotable(name)
         missing = unknown_version(name, number)
@@ -165,9 +166,10 @@ class MlflowRegistry:
         return version_info(entity)
 
     def production_versions(self, names: Collection[str]) -> dict[str, VersionInfo]:
-        """Return the version in Production of each of these models that has one; the highest if there are several.
+        """Return the Production version of each of these models, by model name; the highest if there are several.
 
-        One request for each page of 1,000 models in the registry; none if `names` is empty.
+        Models without one are left out. One request for each page of 1,000 models in the registry; none if `names` is
+        empty.
         """
         requested = set(names)
         latest = [
@@ -184,9 +186,9 @@ class MlflowRegistry:
     ) -> VersionInfo:
         """Create the next version from a run; create the model first if it doesn't exist.
 
-        Never retried: if the result is unknown, look for a version with this run. Requests: the run, each model that it
-        logged, the registered model, and the version. Raises UnknownRun, UnknownModel for a prompt, and BadInput if
-        `artifact` is ambiguous.
+        The call is never retried: if its result is unknown, look for a version with this run. One request each for the
+        run, each model that it logged, the registered model, and the version. Raises UnknownRun, UnknownModel for a
+        prompt, and BadInput if `artifact` is ambiguous.
         """
         check_tags(tags)
         check_description(description)
@@ -209,9 +211,10 @@ class MlflowRegistry:
         return version_info(created)
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-        """Set the version's tags; None removes a tag. One request for each tag if the model was just read.
+        """Set the version's tags; None removes a tag.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a tag that's too long, before any tag is set.
+        One request for each tag if the model was read within the last minute. Raises UnknownModel and UnknownVersion,
+        and BadInput if a tag is too long, before any tag is set.
         """
         check_tags(tags)
         self._require_model(name)
@@ -227,8 +230,8 @@ class MlflowRegistry:
     def set_description(self, name: str, version: int | None, text: str) -> None:
         """Set the description of a version, or of the model if `version` is None.
 
-        One request if the model was just read. Raises UnknownModel, UnknownVersion, and BadInput for a text that's too
-        long.
+        One request if the model was read within the last minute. Raises UnknownModel and UnknownVersion, and BadInput
+        if the text is too long.
         """
         check_description(text)
         self._require_model(name)
@@ -258,7 +261,7 @@ class MlflowRegistry:
                 self._transition_stage(name, other.version, Stage.ARCHIVED)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point `alias` to the version. One request if the model was read within the last minute.
+        """Point `alias` at the version. One request if the model was read within the last minute.
 
         Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow doesn't accept.
         """
@@ -283,7 +286,7 @@ class MlflowRegistry:
         return [model for page in pages for model in page if not model._is_prompt()]
 
     def _search_versions(self, name_filter: str, *order: str) -> list[VersionInfo]:
-        """Return the versions of models, without those of prompts."""
+        """Return the matching versions of models, but not those of prompts."""
         pages = self._pages_of_versions(name_filter, *order)
         return _without_prompts(entity for page in pages for entity in page)
 

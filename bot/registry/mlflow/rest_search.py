@@ -1,10 +1,10 @@
-"""Parse MLflow's long HTTP responses from their JSON.
+"""Parse MLflow's long HTTP responses directly from JSON.
 
 MLflow's own client parses such a response twice, converts it to protocol buffers, and converts those to its entities.
 For 1,000 runs, that takes about as long as the server's search, and blocks everything else in our process. So these
 requests are sent the way MLflow's client sends them (same address, credentials, headers, timeouts, and errors), and the
-response is parsed here (docs/decisions/0024-answers-as-json.md). A registry that isn't a server, or that's a cloud
-provider's own server, is called through MLflow's client.
+response is parsed here (docs/decisions/0024-answers-as-json.md). MLflow's client is still used if the registry isn't a
+server, or is a cloud provider's own server.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def search_model_versions(
 def search_registered_models(
     client: Any, max_results: int, order_by: Sequence[str], page_token: str | None
 ) -> ResultPage[Any]:
-    """Return a page of models, like `search_runs`. It can have prompts."""
+    """Return a page of models, like `search_runs`. It can include prompts."""
     store, search = client.store, client.search_registered_models
     if not _is_standard_store(store):
         page = search(max_results=max_results, order_by=list(order_by) or None, page_token=page_token)

@@ -63,19 +63,23 @@ class MlflowTracker:
         self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
-        """Close the connections to a database; the next call opens new ones."""
+        """Close the database connections; the next call opens new ones."""
         self._connection.close()
 
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that exist, including deleted ones, by ID.
 
-        One request for each 1,000 IDs, and one for the experiments if a run isn't in the known ones. A single run is
-        fetched by its ID, because a server without Flask-WTF takes 0.1 s for each search.
+        One request for each 1,000 IDs. If a run isn't in a known experiment, one more lists the experiments, and the
+        missing runs are searched for in the new ones. A single run is fetched by its ID, because a server without
+        Flask-WTF takes 0.1 s for each search.
         """
         return {run_id: run_info(run) for run_id, run in self._find_entities(ids).items()}
 
     def latest_metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, LoggedValue]]:
-        """Return the newest point of each metric of the existing runs, by run and name. Same requests as `runs`."""
+        """Return the newest point of each metric, by run ID and metric name, for the runs that exist.
+
+        Same requests as `runs`.
+        """
         return {
             run_id: {metric.key: metric_point(metric) for metric in run.data._metric_objs}
             for run_id, run in self._find_entities(run_ids).items()
@@ -84,7 +88,7 @@ class MlflowTracker:
     def monitoring_runs(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the IDs of active runs whose tags name one of these versions, by model and version.
 
-        One request, and two more if some version has no run in the known experiments.
+        One request, and up to two more if some version has no run in the known experiments.
         """
         if not versions:
             return {}
@@ -147,10 +151,11 @@ class MlflowTracker:
             return _artifact_uri(run, path)
 
     def logged_model(self, run_id: str, artifact: str) -> LoggedModel:
-        """Return the run's model that `artifact` names by its name, ID, or file path.
+        """Return the run's logged model whose name, ID, or file path is `artifact`.
 
-        A run that logged no model can contain one as plain files. One request for the run, and one for each model that
-        it logged. Raises UnknownRun, also for a deleted run, and BadInput if `artifact` is ambiguous.
+        An empty `artifact` means the run's only model. A run that logged no model can contain one as plain files. One
+        request for the run, and one for each model that it logged. Raises UnknownRun, including for a deleted run, and
+        BadInput if `artifact` is ambiguous.
         """
         run = self._run(run_id)
         if run.info.lifecycle_stage == "deleted":

@@ -1,1 +1,1 @@
-"""The audit log: reading it, and anchoring its head elsewhere."""
+"""The audit log: reading it, streaming it, and anchoring its head elsewhere."""

@@ -25,7 +25,7 @@ PAGE_SIZE = 50  # events per page when looking for new ones
 class Anchoring:
     """Writes the chain's head to a file or a channel at the interval in the policy.
 
-    Several processes on one ledger can do it at once; writing a head twice is harmless.
+    Several processes that share a ledger can do this at the same time; writing a head twice is harmless.
     """
 
     def __init__(self, context: Context, file: AnchorFile) -> None:
@@ -90,7 +90,7 @@ class Anchoring:
 
 
 def _has_new_events(reader: LedgerReader, last: ChainedEvent | None) -> bool:
-    """Return whether there are events since the last anchor, other than anchoring itself."""
+    """Return whether there are events since the last anchor, other than anchoring events."""
     after_number = last.event.evidence.get("number") if last else 0
     while events := reader.audit_events(
         after_number=after_number if isinstance(after_number, int) else 0, limit=PAGE_SIZE

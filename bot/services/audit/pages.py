@@ -21,7 +21,7 @@ def audit_queries(context: Context) -> QueryHandlers:
 def _audit_page(context: Context, command: ShowAudit) -> tuple[list[ChainedEvent], Sentence | None]:
     """Return a model's audit events, newest first, and a summary of missing break-glass reviews, if any.
 
-    Includes one event more than AUDIT_PAGE_SIZE if there are further pages.
+    Includes one more event than AUDIT_PAGE_SIZE if there are more pages.
     """
     now = context.clock.now()
     since = resolve_start(command.since, now)

@@ -22,19 +22,21 @@ LONGEST_WAIT = timedelta(days=1)  # longer than any message is postponed
 
 
 class AuditStream:
-    """Puts the audit log into the outbox, one message at a time: the next one follows when the endpoint has the last.
+    """Puts the audit log into the outbox, one message at a time, each after the endpoint has received the last.
 
-    So however long an endpoint is down, only one message waits. The outbox records the last event that was delivered
-    together with the delivery, so a restart continues there. A new endpoint gets all events, starting with the first.
+    No matter how long an endpoint is down, only one message is waiting. When a message is delivered, the outbox records
+    its last event in the same transaction, so streaming continues there after a restart. A new endpoint gets all
+    events, starting with the first.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def enqueue_next(self) -> bool:
-        """Add the next message to the outbox; return whether there are messages to deliver. Raises LedgerUnavailable.
+        """Add the next message to the outbox; return whether there are messages to deliver.
 
-        Adds a message to the channel, too, if the endpoint has failed for too long or works again.
+        Also adds a message to the channel if the endpoint has been failing for too long or works again. Raises
+        LedgerUnavailable.
         """
         stream = self._context.policy.audit.stream
         if stream is None:
@@ -48,7 +50,7 @@ class AuditStream:
         return True
 
     def read_lines(self, message: OutboxMessage) -> str:
-        """Return the events of a message as lines of JSON. They're immutable, so retries send the same."""
+        """Return a message's events as lines of JSON. Events are immutable, so a retry sends the same lines."""
         first, last = message.data["first"], message.data["last"]
         with self._context.ledger.read() as reader:
             records = reader.audit_records(after_number=first - 1, limit=MAX_EVENTS)
@@ -61,7 +63,7 @@ class AuditStream:
         return [message for message in messages if reader.delivery_progress(message.key) is None]
 
     def _overdue_notices(self, reader: LedgerReader, waiting: OutboxMessage) -> Iterator[OutboxMessage]:
-        """Yield the message to the channel if this one has been waiting for too long."""
+        """Yield a message to the channel if the message `waiting` has been waiting for too long."""
         progress = reader.delivery_progress(waiting.key)
         if progress and waiting.created_at and self._context.clock.now() >= waiting.created_at + REPORTED_AFTER:
             words = say(
@@ -73,7 +75,7 @@ class AuditStream:
             yield channel_message(f"not-streaming:{waiting.key}", self._context.policy.channel, words)
 
     def _new_messages(self, reader: LedgerReader, stream: Endpoint) -> Iterator[OutboxMessage]:
-        """Yield the message with the next events; before it, one to the channel if the endpoint works again."""
+        """Yield the message with the next events, preceded by one to the channel if the endpoint works again."""
         lane, now = _lane(stream), self._context.clock.now()
         delivered = reader.message_ref(lane)
         if delivered and reader.delivery_progress(f"said:not-streaming:{delivered.channel}"):
@@ -98,7 +100,7 @@ def _lane(stream: Endpoint) -> str:
 
 
 def _fitting(records: Sequence[AuditRecord]) -> list[AuditRecord]:
-    """Return the first records, up to the maximum length of a message; at least one, if there are any."""
+    """Return as many of the first records as fit in a message; at least one, if there are any."""
     lengths = accumulate(len(record.body) for record in records)
     fitting = [record for record, length in zip(records, lengths, strict=True) if length <= MAX_BODY_LENGTH]
     return fitting or [*records[:1]]

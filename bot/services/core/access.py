@@ -18,10 +18,10 @@ from bot.services.core.context import Context
 
 @contextmanager
 def recording_refusals(ledger: Ledger, describe: Callable[[Refused], Event]) -> Iterator[LedgerTransaction]:
-    """Open the transaction for a person's command, which locks, checks, and acts or raises Refused.
+    """Open the transaction in which a person's command locks, checks, and then acts or raises Refused.
 
-    A refusal is recorded as the event that `describe` returns, together with what was written before, and then raised.
-    After any other error, nothing is recorded. Raises LedgerUnavailable.
+    A refusal is recorded as the event that `describe` returns, together with what was written before, and is then
+    raised. After any other error, nothing is recorded. Raises LedgerUnavailable.
     """
     refusal: Refused | None = None
     with ledger.write() as tx:
@@ -42,7 +42,7 @@ class AccessControl:
         self._meter = QuotaMeter()
 
     def spend_quota(self, caller: Caller, quota: Quota, *, origin: str) -> None:
-        """Count what a person or client with permission does. An operator at the terminal isn't limited.
+        """Count a permitted action against a person's or client's quota. Operators at the terminal aren't limited.
 
         Raises QuotaExceeded, which is audited once an hour for each caller and quota, with `origin`.
         """
@@ -72,7 +72,7 @@ class AccessControl:
             raise
 
     def allows(self, caller: Caller, permission: Permission) -> bool:
-        """Return whether `caller` has `permission`, whatever the model; nothing is recorded."""
+        """Return whether `caller` has `permission`, regardless of the model; nothing is recorded."""
         return bool(authorize(caller, permission, AccessTarget(), self._context.policy, self._context.clock.now()))
 
     def require_permission(
@@ -84,10 +84,10 @@ class AccessControl:
         target: Stage | None = None,
         origin: str,
     ) -> None:
-        """Return if `caller` has `permission` now, for `model` and stage `target` if given.
+        """Require that `caller` has `permission` now, for `model` and stage `target` if given.
 
-        Raises Refused with the reason (audited, with `origin`), and UnknownModel for a model that Registrar knows with
-        another letter case: a freeze of `Churn` wouldn't stop `churn`.
+        Raises Refused with the reason (audited, with `origin`). Raises UnknownModel if Registrar knows the model by a
+        name that differs only in case, because a freeze of `Churn` wouldn't stop `churn`.
         """
         now, policy, frozen, known_name = self._context.clock.now(), self._context.policy, None, None
         if model is not None:

@@ -57,7 +57,7 @@ class AdminAlerts:
     def notify(self, key: str, sentence: Sentence) -> None:
         """Send each admin one direct message per key. Never raises.
 
-        The outbox keeps keys forever, so that's once across restarts and processes.
+        The outbox keeps keys forever, so neither a restart nor another process sends the message again.
         """
         if key in self._notified_keys:
             return

@@ -27,7 +27,7 @@ def blocks_by_version(
 
 
 def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
-    """Return the blocks of versions of one model for display; none if the ledger is unavailable."""
+    """Return the blocks of a model's versions for display; none if the ledger is unavailable."""
     try:
         return blocks_for_gates(context, versions)
     except LedgerUnavailable:
@@ -35,9 +35,9 @@ def blocks_for_display(context: Context, versions: Iterable[VersionInfo]) -> dic
 
 
 def blocks_for_gates(context: Context, versions: Iterable[VersionInfo]) -> dict[int, RollbackBlock]:
-    """Return the same for a gate; none if there's no ledger, as at a terminal on another machine.
+    """Return the blocks of a model's versions for a gate; none without a ledger, as at another machine's terminal.
 
-    Raises LedgerUnavailable if the ledger doesn't respond: a gate that can't be checked doesn't pass.
+    Raises LedgerUnavailable if the ledger doesn't respond, because a gate that can't be checked doesn't pass.
     """
     by_number = {version.version: version for version in versions}
     if not by_number:

@@ -64,10 +64,10 @@ class CommandQueue:
         self._handlers = handlers
 
     def submit(self, caller: Caller, command: RegistryChange, origin: Origin) -> QueuedCommand:
-        """Store a command for execution; the registry isn't read.
+        """Store a command for execution, without reading the registry.
 
-        With an idempotency key that the caller has used before, the earlier command is returned, whatever its state.
-        Raises Refused (audited), IdempotencyKeyReused if the earlier command was a different one, BadInput, and
+        If the caller has used the idempotency key before, return the earlier command, whatever its state. Raises
+        Refused (audited), IdempotencyKeyReused if the earlier command was a different one, BadInput, and
         LedgerUnavailable.
         """
         if isinstance(command, Promote) and command.break_glass and not command.reason:
@@ -107,7 +107,7 @@ class CommandQueue:
     def cancel(self, caller: Caller, command_id: str, *, reason: str = "", origin: str) -> QueuedCommand:
         """Cancel the caller's command if it's still waiting, and return it; otherwise, return it unchanged.
 
-        Raises UnknownRequest, also if someone else submitted it.
+        Raises UnknownRequest, including for someone else's command.
         """
         with self._context.ledger.write() as tx:
             queued = _get_draft(tx, command_id)
@@ -120,7 +120,7 @@ class CommandQueue:
         return queued
 
     def create_draft(self, caller: Caller, arguments: Mapping[str, Any], *, channel: str) -> str:
-        """Store a draft for a modal or a confirmation, and return its id.
+        """Store a draft for a modal or a confirmation, and return its ID.
 
         `arguments` are those typed so far; `channel` is where they came from. Raises Refused (audited) if the caller
         can't submit commands, and LedgerUnavailable.
@@ -139,7 +139,7 @@ class CommandQueue:
         return draft.id
 
     def get_draft(self, draft_id: str) -> QueuedCommand:
-        """Return a draft, with its channel and arguments. Raises UnknownRequest, also for what an agent proposed."""
+        """Return a draft, with its channel and arguments. Raises UnknownRequest, including for an agent's proposal."""
         with self._context.ledger.read() as reader:
             draft = _get_draft(reader, draft_id)
         if draft.agent is not None:
@@ -147,14 +147,17 @@ class CommandQueue:
         return draft
 
     def get_own_draft(self, caller: Caller, draft_id: str) -> QueuedCommand:
-        """Return a draft, or a command, to the person who made it. Raises UnknownRequest and Refused (not audited)."""
+        """Return the caller's own draft or command.
+
+        Raises UnknownRequest, and Refused (not audited) if it's someone else's.
+        """
         draft = self.get_draft(draft_id)
         if draft.caller != actor_of(caller):
             raise Refused("Only the person who typed this can use it.")
         return draft
 
     def use_draft(self, caller: Caller, draft_id: str) -> QueuedCommand:
-        """Return the caller's draft, and end it, so that it's used once. Raises UnknownRequest and Refused."""
+        """Return the caller's draft, and end it so that it's used only once. Raises UnknownRequest and Refused."""
         self.get_own_draft(caller, draft_id)
         with self._context.ledger.write() as tx:
             draft = _get_draft(tx, draft_id)
@@ -164,7 +167,7 @@ class CommandQueue:
         return draft
 
     def update_draft(self, caller: Caller, draft_id: str, arguments: Mapping[str, Any]) -> None:
-        """Set arguments of the caller's draft, unless it has been submitted. Raises UnknownRequest and Refused."""
+        """Update arguments of the caller's draft, unless it has been submitted. Raises UnknownRequest and Refused."""
         self.get_own_draft(caller, draft_id)
         with self._context.ledger.write() as tx:
             draft = _get_draft(tx, draft_id)
@@ -174,7 +177,7 @@ class CommandQueue:
     def submit_draft(self, caller: Caller, draft_id: str, *, origin: str) -> QueuedCommand:
         """Submit a draft for execution, on behalf of its author.
 
-        Raises UnknownRequest, Refused (audited, except if it has been submitted before), and LedgerUnavailable.
+        Raises UnknownRequest, Refused (audited, unless the draft has been submitted before), and LedgerUnavailable.
         """
         draft = self.get_draft(draft_id)
         command = load_command(draft.command)
@@ -202,9 +205,9 @@ class CommandQueue:
         )
 
     def _require_permission(self, caller: Caller, command: Command | None) -> dict[str, Any]:
-        """Raise Refused if the caller can't submit a command; without one, if they can't submit any.
+        """Raise Refused if the caller can't submit the command or, if it's None, any command.
 
-        Return the facts that the permission was decided on.
+        Return the facts that the decision is based on.
         """
         permission = (command.required_permission if command else None) or Permission.REQUEST
         target = AccessTarget(model=getattr(command, "model", None), target=getattr(command, "to", None))
@@ -216,8 +219,8 @@ class CommandQueue:
     def execute(self, command_id: str, *, notify_caller: bool = False) -> CommandResult:
         """Execute a command and return its result; with `notify_caller`, send the answer as a direct message.
 
-        Raises BadInput, Refused, or RegistryRefused if the command is refused (it has then ended, and the audit log
-        says why), and Unreachable if it's to be retried by `execute_due`.
+        Raises BadInput, Refused, or RegistryRefused if the command is refused, which ends it and records the reason in
+        the audit log. Raises Unreachable if `execute_due` will retry it.
         """
         with self._context.ledger.read() as reader:
             queued = reader.queued_command(command_id)
@@ -245,10 +248,10 @@ class CommandQueue:
         return result
 
     def execute_due(self) -> list[CommandResult]:
-        """Retry all commands that are due, and send their callers the answers; return the results.
+        """Retry the commands that are due, send their callers the answers, and return the results.
 
-        Only one process at a time executes a command. If it dies or takes too long, another one takes over. Nothing
-        is executed until the startup check has passed.
+        Stops at the first one that raises Unreachable. Only one process at a time executes a command. If it dies or
+        takes too long, another one takes over. Nothing is executed until the startup check has passed.
         """
         if not self._context.startup_check.has_passed():
             return []
@@ -274,7 +277,7 @@ class CommandQueue:
         return results
 
     def _retry_later(self, queued: QueuedCommand, error: Unreachable | None) -> None:
-        """Schedule a retry: soon if the registry is unavailable, since a probe comes first; else with backoff."""
+        """Schedule a retry: soon if the registry is unavailable, since a probe comes first; otherwise, with backoff."""
         is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
         if is_lost:
             self._context.availability.mark_unavailable()
@@ -285,7 +288,7 @@ class CommandQueue:
                 tx.save_queued_command(retried)
 
     def _refuse(self, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool) -> Request | None:
-        """Refuse the command; but if another thread has opened its request in the meantime, return that."""
+        """Refuse the command, and return None; if another thread has opened its request by now, return that instead."""
         with self._context.ledger.write() as tx:
             current = tx.queued_command(queued.id)
             if current.request:
@@ -297,7 +300,7 @@ class CommandQueue:
     def mark_refused(
         self, tx: LedgerTransaction, queued: QueuedCommand, error: RegistrarError, *, notify_caller: bool
     ) -> None:
-        """Record in the caller's transaction that a command is refused because of `error`; audit it."""
+        """Record in `tx` that the command is refused because of `error`, and audit it."""
         why, kind = str(error.sentence), type(error).__name__
         tx.save_queued_command(replace(queued, state=QueuedCommandState.REFUSED, error=kind, outcome=why))
         seen = error.evidence if isinstance(error, GateFailed) else None
@@ -308,9 +311,10 @@ class CommandQueue:
     def _event(
         self, queued: QueuedCommand, tags: tuple[EventTag, EventTag], *, origin: str, why: str = "", **evidence: object
     ) -> Event:
-        """Return an audit event about a command, with the tag for promotions or the one for other commands.
+        """Return an audit event about a command.
 
-        `evidence` is added to its arguments, without empty values.
+        `tags` has the tag for promotions and the one for other commands. The event's evidence is the command's
+        arguments and the `evidence` that isn't empty.
         """
         model = queued.command.get("model")
         is_promotion = str(queued.command.get("verb", Promote.verb)) == Promote.verb
@@ -327,7 +331,10 @@ class CommandQueue:
 
 
 def require_same_content(existing: QueuedCommand | None, digest: str | None) -> QueuedCommand:
-    """Return the command that has the caller's idempotency key. Raises IdempotencyKeyReused if it's a different one."""
+    """Return `existing`, the command with the caller's idempotency key.
+
+    Raises IdempotencyKeyReused if it's a different one.
+    """
     if existing is None or existing.digest != digest:
         raise IdempotencyKeyReused(
             "This idempotency key was already used for a different command, so nothing changed. Use a new key."
@@ -336,7 +343,7 @@ def require_same_content(existing: QueuedCommand | None, digest: str | None) -> 
 
 
 def mark_done(tx: LedgerTransaction, queued: QueuedCommand, outcome: str = "") -> bool:
-    """Mark a command as done with its `outcome`; return False if it's no longer waiting."""
+    """Mark a waiting command as done with its `outcome`; return False if it isn't waiting."""
     if tx.queued_command(queued.id).state is not QueuedCommandState.WAITING:
         return False
     tx.save_queued_command(replace(queued, state=QueuedCommandState.DONE, outcome=outcome))

@@ -38,8 +38,8 @@ class CommandResult:
     """The result of a command.
 
     A query has a `view`, which the entry point renders. A change has an `answer`, and `fields` that programs get with
-    it; if it decided a request or added a transition, `due_model` has transitions to execute now. `queued` is set if
-    the command is stored and not executed yet.
+    it; if it decided a request or added a transition, `due_model` is the model with transitions to execute now.
+    `queued` is set if the command is stored but not executed yet.
     """
 
     answer: Sentence | None = None
@@ -97,8 +97,8 @@ class CommandDispatcher:
     def execute(self, caller: Caller, command: Command, origin: Origin) -> CommandResult:
         """Execute a command and return its result.
 
-        A registry change is stored: `CommandQueue.execute` does the rest, since the registry can be unavailable. Raises
-        Refused without permission (recorded in the audit log), QuotaExceeded, and what the handler raises.
+        A registry change is only stored, because the registry can be unavailable; `CommandQueue.execute` does the rest.
+        Raises Refused without permission (recorded in the audit log), QuotaExceeded, and what the handler raises.
         """
         if isinstance(command, RegistryChange):
             return CommandResult(queued=self._submit(caller, command, origin))

@@ -35,12 +35,12 @@ CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases of Production and
 
 
 def short_id() -> str:
-    """Return a new id that a person can type: "r" and five random characters."""
+    """Return a new ID that a person can type: "r" and five random characters."""
     return "r" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(5))
 
 
 class ActivePolicy:
-    """The policy in effect and its revision, replaced together; and a pending edit of the file, if there is one."""
+    """The policy in effect and its revision, which are replaced together, and a pending edit of the file, if any."""
 
     def __init__(self, policy: Policy, revision: str = "") -> None:
         self._current = (policy, revision)
@@ -73,9 +73,9 @@ class ActivePolicy:
 class Context:
     """The ports and the policy.
 
-    `owner` names this process in leases. Pending work is executed only once `startup_check` has passed. `signer`
-    returns what signs passports now, or None if there's no key; it raises Misconfigured. Passports last
-    `passport_lifetime`.
+    `owner` identifies this process in leases. Pending work is executed only once `startup_check` has passed. `signer`
+    returns the current signer of passports, or None if there's no key; it can raise Misconfigured. Passports are valid
+    for `passport_lifetime`.
     """
 
     ledger: Ledger
@@ -104,7 +104,7 @@ class Context:
         return self.active_policy.policy
 
     def claim(self, lease: timedelta) -> Claim:
-        """Return a claim by this process from now until the end of `lease`."""
+        """Return a claim by this process that starts now and lasts for `lease`."""
         now = self.clock.now()
         return Claim(self.owner, now, now + lease)
 
@@ -121,9 +121,9 @@ class Context:
             return None
 
     def algorithm(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> str | None:
-        """Return a version's algorithm: as logged with its run, or else the estimator class in its files.
+        """Return a version's algorithm: as it was logged or, if it wasn't, the estimator class in its files.
 
-        Raises Unreachable.
+        None if neither is known. Raises Unreachable.
         """
         logged = logged_algorithm(version, run)
         if logged or package is None or not FLAVORS_WITH_ESTIMATOR & set(package.flavors):

@@ -18,10 +18,11 @@ SHUTDOWN_TIMEOUT = 5.0  # seconds to wait for endpoints at shutdown
 
 
 class EndpointOutboxes:
-    """Delivers events: each endpoint has an outbox and, while events wait for it, a thread of its own.
+    """Delivers events. Each endpoint has its own outbox and, while events wait for it, its own thread.
 
     An endpoint that hangs, fails, or has many events doesn't delay others, and there are never more threads than
-    endpoints. Parameters are those of `Outbox`; `concurrency` counts models per endpoint.
+    endpoints. The parameters are those of `Outbox`; `concurrency` is how many models' events can go to an endpoint at
+    the same time.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class EndpointOutboxes:
         self._is_closed = False
 
     def deliver(self, *, patience: float = 0.0) -> None:
-        """Start delivering what is due, and wait up to `patience` seconds until it has been tried.
+        """Start delivering what's due, and wait up to `patience` seconds until all of it has been tried.
 
         If an endpoint's thread is still running, that thread or the next call delivers new events.
         """
@@ -68,7 +69,7 @@ class EndpointOutboxes:
         self._join_threads(patience)
 
     def close(self, *, patience: float = SHUTDOWN_TIMEOUT) -> None:
-        """Start nothing new, and wait `patience` seconds for running deliveries; the rest is sent after a restart."""
+        """Start no more deliveries, and wait up to `patience` seconds for running ones; a restart sends the rest."""
         with self._lock:
             self._is_closed = True
         self._join_threads(patience)
@@ -82,7 +83,7 @@ class EndpointOutboxes:
 
 
 def _deliver_and_log(deliver: Callable[[], None]) -> None:
-    """Deliver and log errors; the next call tries again."""
+    """Deliver, and log any error; the next call tries again."""
     with logging_context.bound():
         try:
             deliver()

@@ -43,10 +43,10 @@ GiveUpHandler = Callable[
 class Outbox:
     """Delivers the messages that services store together with their changes.
 
-    Each outbox takes messages of its own `kinds`, and with `recipient` only those for one endpoint. Up to `concurrency`
-    messages with different ordering keys go out at the same time. In each channel, messages are at least `min_interval`
-    apart, whichever process posts them. A message that can't be delivered within `max_age`, or is refused, is
-    discarded, and `on_give_up` is called. Audit events have no maximum age.
+    Each outbox handles only messages of its `kinds` and, if it has a `recipient`, only those for that endpoint. Up to
+    `concurrency` messages with different ordering keys go out at the same time. In each channel, messages are at least
+    `min_interval` apart, no matter which process posts them. A message that is refused, or that can't be delivered
+    within `max_age`, is discarded, and `on_give_up` is called. Audit events have no maximum age.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Outbox:
         self._wake_up = threading.Event()
 
     def wait_until_due(self, timeout: float) -> None:
-        """Return as soon as a message is due, or after `timeout` seconds."""
+        """Return as soon as a message is due or `wake` is called, or after `timeout` seconds."""
         self._wake_up.clear()
         due, now = None, self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
@@ -87,9 +87,10 @@ class Outbox:
         self._wake_up.set()
 
     def take_turn(self, channel: str) -> float:
-        """Take a channel's turn for a message outside the outbox; return 0.0, or the seconds that it has to wait.
+        """Take a channel's turn for a message outside the outbox, if it has come; return how many seconds are left.
 
-        If the ledger can't be written to, there is no wait: answers don't need the ledger.
+        0.0 means that the turn is taken. If the ledger can't be written to, there's no wait, because answers don't need
+        the ledger.
         """
         turn = now = self._context.clock.now()
         with suppress(LedgerUnavailable), self._context.ledger.write() as tx:
@@ -102,10 +103,11 @@ class Outbox:
             tx.delay_channel(channel, self._context.clock.now() + self._min_interval)
 
     def deliver(self, *, patience: float = 0.0) -> None:
-        """Deliver everything that is due; a message waits for its turn in its channel.
+        """Deliver everything that's due; a message waits for its turn in its channel.
 
-        One thread at a time delivers; a second caller only makes the first one check again before it stops. With
-        `patience` (seconds) it waits for the first one instead, so that everything due has been tried on return.
+        Only one thread delivers at a time; a second caller only makes the first one check again before it stops. With
+        `patience` (seconds), the second caller waits up to that long for the first one and then delivers, so everything
+        due has been tried when it returns.
         """
         self._delivery_requested.set()
         timeout = patience
@@ -120,10 +122,10 @@ class Outbox:
                 self._delivery_lock.release()
 
     def _deliver_round(self) -> bool:
-        """Deliver what's due now; return whether more may be due.
+        """Deliver what's due now; return whether more might be due.
 
-        Ordering keys are independent, so the first messages of all of them go together, then the second ones. That
-        takes two commits per layer; with two per message, decisions would wait for the ledger.
+        Ordering keys are independent, so the first message of every key goes out together, then the second of every
+        key, and so on. That takes two commits per batch; with two per message, decisions would wait for the ledger.
         """
         with self._context.ledger.read() as reader:
             due = reader.due_messages(self._context.clock.now(), kinds=self._kinds, recipient=self._recipient)
@@ -141,9 +143,9 @@ class Outbox:
     ) -> tuple[list[tuple[OutboxMessage, str]], set[str]]:
         """Claim messages; return those to deliver, each with its channel, and the ordering keys that have to wait.
 
-        They wait for another process or for their channel's turn, which doesn't count as an attempt. `queue_lengths`
+        These keys wait for another process or for their channel's turn; neither counts as an attempt. `queue_lengths`
         counts waiting messages by channel. All processes take turns in the same order, so they can't deadlock. Messages
-        that take no turn come last, since the next turn counts from the end of this one.
+        that don't take a turn come last, because a channel's next turn counts from the end of this one.
         """
         claimed, waiting_keys, interval = list[tuple[OutboxMessage, str]](), set[str](), self._min_interval
         channel_ids = {message.to: self._notifier.channel_id(message.to) for message in messages} if interval else {}
@@ -170,8 +172,8 @@ class Outbox:
     def _deliver_batch(self, claimed: list[tuple[OutboxMessage, str]]) -> set[str]:
         """Deliver messages with different ordering keys; return the keys whose next message can't follow yet.
 
-        After a crash before the commit, the messages count as tried, and the notifier searches Slack before it posts
-        them again.
+        If the process crashes before the commit, the messages count as tried, and the notifier searches Slack before it
+        posts them again.
         """
         messages = [message for message, _ in claimed]
         waiting_keys = set()
@@ -192,9 +194,10 @@ class Outbox:
         return waiting_keys
 
     def _delete_duplicates(self) -> None:
-        """Delete messages that this process posted after another process took them over, for example after a pause.
+        """Delete messages that this process posted after another process took them over, for example, after a pause.
 
-        They stay until the other process is done, because it may have found them in Slack and adopted them.
+        A duplicate stays until the other process is done, because that process might have found it in Slack and adopted
+        it.
         """
         for _ in range(len(self._duplicates)):
             message, duplicate_ref = self._duplicates.popleft()
@@ -251,7 +254,8 @@ def batches_in_order(due_messages: list[OutboxMessage]) -> list[list[OutboxMessa
     """Return messages in batches to deliver together; committing a hundred at once would block votes for too long.
 
     A batch has at most one message per ordering key, so that each key's messages stay in order. Of the messages that
-    could be next, urgent ones come first, and take the next turn in their channel however many others are waiting.
+    could be next, urgent ones come first and take the next turn in their channel, no matter how many others are
+    waiting.
     """
     layers: defaultdict[int, list[OutboxMessage]] = defaultdict(list)
     depth: Counter[str] = Counter()

@@ -41,7 +41,7 @@ def card_link(request: Request, channel: str, label: str) -> MessageLink:
 def end_messages(
     request: Request, channel: str, *, ended_by: Actor | None, news: Sentence | None = None
 ) -> list[OutboxMessage]:
-    """Return the messages about the end of a request: its card, and one to its requester, unless they ended it.
+    """Return the messages about the end of a request: its card and, unless the requester ended it, one to them.
 
     `news`: what else the requester should know.
     """
@@ -62,9 +62,9 @@ def review_messages(request: Request, channel: str) -> list[OutboxMessage]:
 def _news_for(
     requester: Actor | None, request: Request, trigger: str, sentences: Sequence[Sentence], channel: str
 ) -> list[OutboxMessage]:
-    """Return the message about a decision: directly to the requester, who then doesn't get it in the thread, too.
+    """Return the message about a decision, sent directly to the requester instead of in the thread.
 
-    If there's no one to message directly, people's decisions go to the thread; Registrar's own are only on the card.
+    If there's no one to message directly, decisions by people go to the thread; Registrar's own are only on the card.
     """
     link = say("{card}.", card=card_link(request, channel, "See the card"))
     sentence, key = join_sentences([*sentences, link], " "), f"direct:{request.id}:{trigger}"
@@ -88,7 +88,8 @@ def tell_requester_of_refused_card(
 ) -> None:
     """Tell the requester that Slack rejected their card; `why` is Slack's error code.
 
-    Only once: the next change posts it again, and Slack can reject it again. The notifier tells everyone else.
+    They're notified only once, even though the next change posts the card again and Slack can reject it again. The
+    notifier tells everyone else.
     """
     if message.kind is MessageKind.CARD and tx.message_ref(message.lane) is None:
         request = tx.request(message.lane)
@@ -99,7 +100,7 @@ def tell_requester_of_refused_card(
 def reminder_messages(
     request: Request, people: Sequence[str], rule: TargetRule | None, channel: str, now: datetime
 ) -> list[OutboxMessage]:
-    """Return reminders about a pending request to `people`, as its `rule` says."""
+    """Return reminders to `people` about a pending request, sent the way its `rule` says."""
     sentence = promotion_messages.direct_reminder(
         request, card_link(request, channel, "Approve or reject it on the card"), now
     )
@@ -117,7 +118,7 @@ def reminder_messages(
 def review_reminder_messages(
     request: Request, people: Sequence[str], rule: TargetRule | None, channel: str
 ) -> list[OutboxMessage]:
-    """Return reminders to `people` before a review is due, as the request's `rule` says."""
+    """Return reminders to `people` before a review is due, sent the way the request's `rule` says."""
     sentence = break_glass_messages.direct_review_reminder(
         request, card_link(request, channel, "Review it on the card")
     )
@@ -139,7 +140,7 @@ def _reminders(
     sentence: Sentence,
     announce: Callable[[Sequence[str] | None], Sentence],
 ) -> list[OutboxMessage]:
-    """Return reminders in one way only, so that they reach no one twice: directly, or in the thread."""
+    """Return reminders either as direct messages or in the thread, so that no one gets two."""
     way = rule.tell_approvers if rule else "mention"
     if way != "direct":
         return [thread_message(request.id, trigger, announce(people if way == "mention" else None))]
@@ -181,7 +182,10 @@ def chart_message(incident: Incident) -> OutboxMessage:
 
 
 def card_chart_message(incident: Incident) -> OutboxMessage:
-    """Return the message that adds the chart to the incident's message; it may have to wait, so it has its own key."""
+    """Return the message that adds the chart to the incident's message.
+
+    It has its own ordering key, because it might have to wait.
+    """
     key, data = f"{incident.chart_key}:shown", {"incident": incident.id, "in_message": True}
     return OutboxMessage(key=key, lane=key, kind=MessageKind.CHART, to="", data=data)
 
@@ -191,7 +195,7 @@ def direct_message(
 ) -> list[OutboxMessage]:
     """Return a direct message; none if the recipient isn't a person in Slack.
 
-    `command_id` is the failed command whose form a button opens again, if any.
+    `command_id` is the failed command whose form a button reopens, if any.
     """
     person, lane = resolve_operator(recipient), f"{ordering_key}:direct"
     data = {"say": pack_sentence(sentence)} | ({"edit": command_id} if command_id else {})
@@ -233,14 +237,14 @@ def thread_message(ordering_key: str, trigger: str, sentence: Sentence) -> Outbo
 
 
 def ordering_key_of(transition: Transition) -> str:
-    """Return the ordering key of a transition's thread: its request's, drift notice's, or incident's, or its own."""
+    """Return the ordering key of a transition's thread: its request, drift notice, or incident, or else its own ID."""
     return transition.request or transition.finding or transition.incident or transition.id
 
 
 def production_thread(reader: LedgerReader, model: str) -> str | None:
     """Return the ordering key of the message about how the current version got into Production.
 
-    None if nothing is in Production, or if Slack has no such message.
+    Return None if nothing is in Production, or if Slack has no such message.
     """
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     if not served or served[0].until is not None:
@@ -266,7 +270,7 @@ def incident_link(incident: Incident, channel: str, label: str) -> MessageLink:
 
 
 def incident_end_message(incident: Incident, trigger: str, sentence: Sentence) -> OutboxMessage:
-    """Return the reply in an incident's thread when it's over: its review, or a sentence if it needs none."""
+    """Return the reply in an incident's thread when it's over: its review, or `sentence` if it doesn't need one."""
     if not has_review(incident):
         return thread_message(incident.id, trigger, sentence)
     return OutboxMessage(

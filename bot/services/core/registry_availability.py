@@ -18,7 +18,8 @@ MAX_PROBES = 3  # running at once: a probe that hangs must not hide that the reg
 class RegistryAvailability:
     """Remembers that the registry isn't responding, until a probe gets an answer.
 
-    Until then, pending work isn't tried, so the registry gets one probe at a time however much is pending.
+    Until then, pending work isn't tried. The registry gets only probes, up to MAX_PROBES at a time, no matter how much
+    work is pending.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class RegistryAvailability:
     def is_available(self, registry: ModelRegistry, timeout: float = PROBE_TIMEOUT) -> bool:
         """Return whether pending work can be tried; if the registry was down, probe it for up to `timeout` seconds.
 
-        An answer that comes later counts at the next call.
+        A later answer counts at the next call.
         """
         self._probes = [thread for thread in self._probes if thread.is_alive()]
         if self.is_unavailable and len(self._probes) < MAX_PROBES:

@@ -24,7 +24,7 @@ class StartupCheck:
         self._attempts = 0
 
     def require(self, check: Callable[[], None]) -> None:
-        """Require `check` to return once. It raises RegistrarError if it can't check yet."""
+        """Require `check` to succeed once. It raises RegistrarError if it can't check yet."""
         self._check = check
 
     def has_passed(self) -> bool:

@@ -1,1 +1,1 @@
-"""Reads the evidence from the ledger."""
+"""Read the evidence from the ledger."""

@@ -1,4 +1,4 @@
-"""Reads a report's evidence from the ledger, in one consistent view and in constant memory for each event."""
+"""Read a report's evidence from the ledger, in one consistent view and in constant memory for each event."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class EvidenceCollector:
         self._report_faults(check.faults_at_end(ChainHead(head.number, head.hash)))
 
     def _report_faults(self, faults: Iterable[LogFault]) -> None:
-        """Add faults of the chain, wherever they are: they can hide what happened in the period."""
+        """Add the chain's faults, even those outside the period, because they can hide what happened in it."""
         for fault in faults:
             facts = {"what": fault.what, "last": fault.last}
             self._population.add_exception(fault.kind, None, None, None, fault.number, facts)
@@ -95,9 +95,9 @@ class EvidenceCollector:
             population.add_exception(ExceptionKind.EVENT_WITHOUT_TRANSITION, *where, {})
 
     def _is_unexplained(self, row: Transition) -> bool:
-        """Return whether an event should have recorded a row: it's in the period, and wasn't imported.
+        """Return whether a row should have an audit event: it's in the period, and it wasn't imported.
 
-        The period is the one asked for: a row that's newer than the last event means that events were deleted.
+        The period is the requested one, because a row that's newer than the last event means that events were deleted.
         """
         is_imported = row.kind is TransitionKind.IMPORTED and row.model in self._population.imported_models
         at = canonical_time(transition_time(row))
@@ -121,7 +121,7 @@ class EvidenceCollector:
             self._population.add_exception(ExceptionKind.TRANSITION_DIFFERS, *where, facts)
 
     def _stored_request(self, request_id: str) -> dict[str, Any]:
-        """Return what the rows of a request and of its votes say; nothing if someone deleted them."""
+        """Return a request's requester and approvers as stored in the ledger; no requester if its row was deleted."""
         with suppress(UnknownRequest):
             request, votes = self._reader.request(request_id), self._reader.votes(request_id)
             approvers = sorted(vote.voter.user for vote in counting_approvals(votes))
@@ -152,7 +152,7 @@ class EvidenceCollector:
         }
 
     def _registry(self, models: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield each model's last reading of the registry, unless it's from after the period."""
+        """Yield what each model's last registry snapshot says, unless it was taken after the period."""
         for model in models:
             snapshot = self._snapshots.get(model)
             at = canonical_time(snapshot.at) if snapshot else ""
@@ -165,7 +165,7 @@ class EvidenceCollector:
                 }
 
     def _agrees(self, model: str, snapshot: RegistrySnapshot, at: str) -> bool | None:
-        """Return whether the audit log explains what's in Production; None if that might have changed after it."""
+        """Return whether the audit log explains a snapshot's Production versions; None if a change might be newer."""
         population, holders = self._population, snapshot.holders(Stage.PRODUCTION)
         if at <= population.last_change_at.get(model, ""):
             return None
@@ -190,7 +190,7 @@ class EvidenceCollector:
 
 
 def _event(record: AuditRecord) -> dict[str, Any] | None:
-    """Return a row's event with its number, or None if the text isn't an event."""
+    """Return a record's event with its number, or None if the record's text isn't an event."""
     try:
         fields = json.loads(record.body)
         parse_actor(fields["actor"])

@@ -113,7 +113,7 @@ class Homes:
         return [one for one in waiting if self._is_authorized(caller, Permission.REVIEW, one)][:MAX_REVIEWS]
 
     def _own_requests(self, reader: LedgerReader, caller: Caller, open_requests: Sequence[Request]) -> list[OwnRequest]:
-        """Return the caller's open requests, with who they're waiting for, then the last ones that ended."""
+        """Return the caller's open requests, with who they're waiting for, then the latest ones that ended."""
         actor = actor_of(caller)
         mine = [request for request in open_requests if request.requester == actor][:MAX_OWN_REQUESTS]
         votes = reader.votes_by_request([request.id for request in mine])

@@ -1,4 +1,4 @@
-"""Read the status of models, for Home and for `status`. Reads only the ledger, so it works while MLflow is down."""
+"""Read model statuses for Home and for `status`. It only needs the ledger, so it works while MLflow is down."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ class ModelStatuses:
         self._context = context
 
     def handlers(self) -> QueryHandlers:
-        """Return the handler of `status`."""
+        """Return the handler for `status`."""
         return {ShowStatus: self._show}
 
     def _show(self, command: ShowStatus) -> list[ModelStatus]:
-        """Return the status of one model in full, or of all. Raises UnknownModel, which suggests the nearest."""
+        """Return one model's full status, or the status of each model in Production or Staging.
+
+        Raises UnknownModel, which suggests the nearest name.
+        """
         with self._context.ledger.read() as reader:
             freezes = reader.freezes()
             if command.model is None:
@@ -45,10 +48,10 @@ class ModelStatuses:
     def read_all(
         self, reader: LedgerReader, freezes: Iterable[Freeze], incidents: Iterable[Incident]
     ) -> list[ModelStatus]:
-        """Return the status of every model with a version in Production or Staging, those with problems first.
+        """Return the status of every model with a version in Production or Staging, models with problems first.
 
-        The number of queries doesn't depend on the number of models. `freezes`: those to show. `incidents`: all that
-        are open.
+        The number of queries doesn't depend on the number of models. `freezes` are the ones to show, and `incidents`
+        are all open incidents.
         """
         snapshots = {name: seen for name, seen in reader.registry_snapshots().items() if name != REGISTRY_SEEN_KEY}
         statuses = self._read(reader, snapshots, freezes, incidents)
@@ -105,7 +108,7 @@ class ModelStatuses:
 
 
 def _monitors_by_model(reader: LedgerReader, model: str | None) -> Mapping[str, tuple[MonitorRow, ...]]:
-    """Return the monitors with their states, the worst first, by model. `model`: only this model's."""
+    """Return each model's monitors with their states, worst first. If `model` is given, read only that model's."""
     states, rows = reader.monitor_states(), defaultdict(list)
     for monitor in reader.monitors(model):
         rows[monitor.model].append(MonitorRow(monitor, states.get(monitor.id) or MonitorState(monitor=monitor.id)))

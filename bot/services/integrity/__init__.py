@@ -1,1 +1,1 @@
-"""Hash the files of versions, and compare them with what was recorded."""
+"""Hash versions' files, and compare them with the recorded manifests."""

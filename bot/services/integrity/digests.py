@@ -1,4 +1,4 @@
-"""Hash the files of versions in the background, and compare them later with what was recorded."""
+"""Hash versions' files in the background, and compare them with the recorded manifests later."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DigestHook = Callable[[LedgerTransaction, VersionDigest], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestLimits:
-    """Limits of reading files: bytes per second, the size of a version in bytes, and the interval of comparisons."""
+    """Limits for reading files: bytes per second, bytes per version, and the interval between comparisons."""
 
     rate: int
     max_bytes: int
@@ -47,9 +47,9 @@ class DigestLimits:
 def request_digest(
     tx: LedgerTransaction, model: str, version: int, identity: VersionIdentity, *, now: datetime, again: bool = False
 ) -> VersionDigest:
-    """Have a version's files hashed soon, unless they are already; return the row.
+    """Schedule hashing for a version's files, unless that was done before; return the digest's row.
 
-    `again`: try again if they were too large or couldn't be read.
+    `again`: also schedule it if the files were too large or couldn't be read.
     """
     digest = tx.digest(digest_key(model, version, identity))
     if digest is None:
@@ -61,11 +61,11 @@ def request_digest(
 
 
 def request_comparison(tx: LedgerTransaction, digest: VersionDigest, *, since: datetime) -> None:
-    """Have the files compared soon with what was recorded, by a comparison that begins at `since` or later.
+    """Schedule a comparison of the files with the recorded manifest, starting no earlier than `since`.
 
-    It's idempotent: it does nothing if such a comparison has ended (`digest.compared_at >= since`) or is running, or
-    if nothing is recorded yet. `compared_at` is when the last complete pass began, so all files were read after
-    it; `changed` has the paths that differed. If the files can't be read, `due_at` is None and `why` says so.
+    It's idempotent: it does nothing if such a comparison has ended (`digest.compared_at >= since`) or is running, or if
+    nothing has been recorded yet. `compared_at` is when the last pass that ended began, so it read files only after
+    that; `changed` has the paths that differed. If the files can't be read, `due_at` is None and `why` says so.
     """
     current = tx.digest(digest.id)
     if current is None or not current.is_recorded:
@@ -78,9 +78,9 @@ def request_comparison(tx: LedgerTransaction, digest: VersionDigest, *, since: d
 class Digests:
     """Hashes and compares the files of versions whose digests are due.
 
-    `on_recorded` is called in the transaction that records a manifest, and `on_changed` in the one that ends a
-    comparison whose result is different from the one before: `changed` names the files, or is empty if they match
-    again.
+    `on_recorded` is called in the transaction that records a manifest. `on_changed` is called in the one that ends a
+    comparison whose result differs from the previous one; the digest's `changed` then lists the files that differ, or
+    is empty if they match again.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Digests:
         return completed
 
     def schedule(self) -> None:
-        """Have the files of versions in Production hashed if they aren't, and compared if it's time."""
+        """Schedule hashing for versions in Production that aren't hashed yet, and the comparisons that are due."""
         if not self._context.startup_check.has_passed():
             return
         now, recheck = self._context.clock.now(), self._limits.recheck
@@ -122,10 +122,10 @@ class Digests:
                     request_comparison(tx, digest, since=now)
 
     def compare_listing(self, version: VersionInfo) -> tuple[str, ...]:
-        """Return the paths that were added, removed, or have another size than recorded, without reading any file.
+        """Return the paths that were added, removed, or resized since they were recorded, without reading any file.
 
-        Empty if nothing is recorded. One listing of the files: call it right before a move. Raises RegistryRefused,
-        and FilesUnreachable or RegistryUnreachable if the files can't be listed now.
+        The result is empty if nothing is recorded. This lists the files once, so call it right before a transition.
+        Raises RegistryRefused, and FilesUnreachable or RegistryUnreachable if the files can't be listed now.
         """
         with self._context.ledger.read() as reader:
             digest = reader.digest(digest_id(version))
@@ -149,7 +149,7 @@ class Digests:
         return digest
 
     def _run(self, files_pass: FilesPass, stop: threading.Event) -> bool:
-        """Read a claimed version's files, and save the result. Return whether they were all read."""
+        """Run a pass over a claimed version's files, and save the result. Return whether the pass completed."""
         try:
             try:
                 self._finish(files_pass, self._read(files_pass, stop))
@@ -166,7 +166,7 @@ class Digests:
         return False
 
     def _read(self, files_pass: FilesPass, stop: threading.Event) -> VersionDigest:
-        """Read all files of a version, and return its digest afterward."""
+        """Read all of a version's files, and return the updated digest."""
         digest, limit = files_pass.digest, self._limits.max_bytes
         version = self._context.registry.version(digest.model, digest.version)
         if digest_id(version) != digest.id:
@@ -197,14 +197,14 @@ class Digests:
         return files_pass.digest.record(found, self._context.clock.now())
 
     def _files(self, version: VersionInfo) -> VersionFiles:
-        """Return a version's files. Raises RegistryRefused if the registry's adapter can't read any."""
+        """Return a version's files. Raises RegistryRefused if the registry's adapter can't read files."""
         tracker = self._context.tracker
         if not isinstance(tracker, ReadsFiles):
             raise RegistryRefused("The registry's adapter can't read files.")
         return tracker.version_files(version)
 
     def _postpone(self, files_pass: FilesPass, error: Exception) -> None:
-        """Try again later, or give up after several refusals."""
+        """Schedule another attempt, or give up after several refusals or if the files keep changing."""
         digest, is_ours = files_pass.digest, isinstance(error, RegistrarError)
         log.warning("can't hash the files of v%s: %s", digest.version, error, exc_info=not is_ours)
         why = str(error.sentence) if isinstance(error, RegistrarError) else f"{type(error).__name__}; see the log."
@@ -219,7 +219,7 @@ class Digests:
             self._finish(files_pass, replace(digest, attempts=attempts, why=why, due_at=retry_at))
 
     def _finish(self, files_pass: FilesPass, ended: VersionDigest) -> None:
-        """Save the digest after a pass, and everything that goes with it, in one transaction."""
+        """After a pass, save the digest, redraw cards, add audit events, and call the hooks, all in one transaction."""
         before = files_pass.digest
         with self._context.ledger.write() as tx:
             files_pass.require_claim(tx)

@@ -1,4 +1,4 @@
-"""One pass over a version's files, saved as it goes on."""
+"""One pass over a version's files, saved as it progresses."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ REDRAW_SECONDS = 10.0  # between two redraws of the cards that show the progress
 
 
 class ClaimLostError(Exception):
-    """Another process reads these files now, or they have to be read again from the beginning."""
+    """Another process is now reading these files, or they have to be read again from the beginning."""
 
 
 class FilesPass:
-    """A pass over the files of a claimed version. `digest` is its row, which only this process changes meanwhile."""
+    """A pass over a claimed version's files. `digest` is its row, which only the process with the claim changes."""
 
     def __init__(self, context: Context, digest: VersionDigest) -> None:
         self.digest = digest
@@ -36,12 +36,12 @@ class FilesPass:
         self._save_seconds = SAVE_SECONDS
 
     def hashed(self, path: str, size: int | None) -> FileEntry | None:
-        """Return the entry of a file that was hashed before a restart, or None. Its size is still the same."""
+        """Return the entry of a file hashed before a restart, or None if there isn't one or its size has changed."""
         entry = self._hashed.get(path)
         return entry if entry is not None and size in {None, entry.size} else None
 
     def add(self, entry: FileEntry) -> FileEntry:
-        """Add the entry of a file, save it soon, and return it. Raises ClaimLostError."""
+        """Add a file's entry, save the entries if that's due, and return the entry. Raises ClaimLostError."""
         self._hashed[entry.path] = entry
         self.digest = replace(self.digest, attempts=0)  # the store responds
         self._save_after(self._save_seconds)
@@ -52,7 +52,7 @@ class FilesPass:
         self._save_after(EXTEND_SECONDS)
 
     def save(self, **changes: Any) -> None:
-        """Save the entries and other `changes` of the row, and extend the claim. Raises ClaimLostError."""
+        """Save the entries and other `changes` to the row, and extend the claim. Raises ClaimLostError."""
         began = time.monotonic()
         with self._context.ledger.write() as tx:
             self.require_claim(tx)
@@ -66,7 +66,7 @@ class FilesPass:
         self._save_seconds = max(SAVE_SECONDS, (self._saved_at - began) / MAX_SAVING)
 
     def require_claim(self, tx: LedgerTransaction) -> None:
-        """Raise ClaimLostError if someone else has claimed or requested the pass since."""
+        """Raise ClaimLostError if the pass has been claimed or requested again in the meantime."""
         current = tx.digest(self.digest.id)
         if current is None or current.due_at != self.digest.due_at:
             raise ClaimLostError

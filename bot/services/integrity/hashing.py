@@ -17,7 +17,7 @@ SLOWEST_RATE = 100_000  # bytes per second: a slower store would stop the files 
 
 
 def list_files(files: VersionFiles) -> dict[str, int | None]:
-    """Return the size of each file by path, None if it's unknown. Raises RegistryRefused for an invalid path."""
+    """Return each file's size by path, None if it's unknown. Raises RegistryRefused for an invalid path."""
     listing: dict[str, int | None] = {}
     for file in files.files():
         if not is_valid_path(file.path) or file.path in listing:
@@ -28,7 +28,7 @@ def list_files(files: VersionFiles) -> dict[str, int | None]:
 
 
 class FilesStillChanging(FilesUnreachable):
-    """The files are still being written. Later, they can probably be read."""
+    """The files are still being written; they can probably be read later."""
 
     def __init__(self) -> None:
         super().__init__("The files changed while they were being read.")
@@ -39,9 +39,9 @@ class StoppingError(Exception):
 
 
 class FileHasher:
-    """Hashes files in constant memory, at up to `rate` bytes per second on average, and `limit` bytes in all.
+    """Hashes files in constant memory, up to `limit` bytes in total, at up to `rate` bytes per second on average.
 
-    Between two pieces of a file, it stops if `stop` is set, and calls `on_progress`.
+    After each chunk of a file, it stops if `stop` is set; otherwise, it calls `on_progress`.
     """
 
     def __init__(self, rate: int, limit: int, stop: threading.Event, on_progress: Callable[[], object]) -> None:
@@ -53,10 +53,10 @@ class FileHasher:
         self._bytes = 0
 
     def hash(self, files: VersionFiles, path: str, listed: int | None) -> FileEntry:
-        """Return the entry of a file. `listed`: its size, if that's known.
+        """Hash a file, and return its entry. `listed` is its size in the listing, or None if unknown.
 
-        Raises StoppingError; RegistryRefused beyond the limit; FilesStillChanging if the file has a different size;
-        FilesUnreachable if it comes too slowly.
+        Raises StoppingError, RegistryRefused if the limit is exceeded, FilesStillChanging if the file has a different
+        size, and FilesUnreachable if the store sends it too slowly.
         """
         content, size = hashlib.sha256(), 0
         expected = self._limit if listed is None else listed

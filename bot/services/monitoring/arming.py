@@ -50,11 +50,11 @@ class MonitorRecorder:
         self._context = context
 
     def channel_of(self, model: str) -> str:
-        """Return the channel of a model; the default channel for an empty name."""
+        """Return a model's channel, or the default channel for an empty name."""
         return self._context.policy.channel_for(model) if model else self._context.policy.channel
 
     def announce(self, tx: LedgerTransaction, monitor: Monitor, key_suffix: str, sentence: Sentence) -> str:
-        """Post to the channel of the monitor's model; return the message's ordering key."""
+        """Post a sentence in the channel of the monitor's model; return the message's ordering key."""
         note = channel_message(f"monitor:{monitor.id}:{key_suffix}", self.channel_of(monitor.model), sentence)
         tx.add_message(note)
         return note.lane
@@ -103,9 +103,9 @@ class MonitorRecorder:
         why: str = "",
         **evidence: Any,
     ) -> Sentence:
-        """Save what `caller` did to monitors of one model, announce it in the model's channel, and audit it.
+        """Save what `caller` changed in one model's monitors, announce it in the model's channel, and audit it.
 
-        With an `ending`, it resolves the incidents that nothing else watches. Returns the sentence.
+        If `ending` is given, also resolve the incidents that no other monitor watches. Returns the sentence.
         """
         key_suffix = key_suffix or f"{tag.value.rpartition(':')[2]}:{self._context.new_id()}"
         announced_in = self.announce(tx, monitors[0], key_suffix, sentence)
@@ -120,7 +120,7 @@ class MonitorRecorder:
     def _end_incidents(
         self, tx: LedgerTransaction, monitor: Monitor, ending: IncidentEnding, by: Actor, announced_in: str, origin: str
     ) -> list[str]:
-        """Resolve the open incidents that no other monitor watches; return their ids."""
+        """Resolve the open incidents that no other monitor watches; return their IDs."""
         resolution = IncidentResolution(
             ending=ending,
             sentence=incident_messages.unwatched(ending, monitor.name, by),
@@ -159,7 +159,7 @@ class MonitorRecorder:
 
 
 class MonitorArming:
-    """Decides whether a monitor can roll back automatically, and whether automatic rollbacks continue."""
+    """Arms monitors for automatic rollbacks, and resets circuit breakers so that those can resume."""
 
     def __init__(self, context: Context, run_backtest: BacktestRunner, recorder: MonitorRecorder) -> None:
         self._context = context
@@ -169,9 +169,10 @@ class MonitorArming:
     def arm(self, caller: Caller, command: MonitorArm, *, origin: str) -> Sentence:
         """Arm a monitor, so that it rolls back automatically, and return the answer.
 
-        Someone other than its author must arm it, after a 24-hour dry run since its last edit. A backtest of the last
-        7 days must not fire. An admin can override these conditions with a reason. Raises Refused (recorded in the
-        audit log if permission is missing), BadInput, UnknownRequest, and what the backtest raises.
+        The caller can't be the monitor's author. The monitor needs a 24-hour dry run since its last edit, and a
+        backtest of the last 7 days must not fire. An admin can override these conditions with a reason. Raises Refused
+        (recorded in the audit log if permission is missing), BadInput, UnknownRequest, and whatever the backtest
+        raises.
         """
         if command.override and not command.reason:
             raise BadInput('Arming a monitor before its dry run ends needs a reason. Add --reason "…".')
@@ -192,7 +193,7 @@ class MonitorArming:
             )
 
     def _require_trial(self, by: Actor, monitor: Monitor) -> dict[str, Any]:
-        """Return the evidence that this person can arm the monitor. Raises Refused."""
+        """Return the evidence that this person can arm the monitor. Raises Refused if they can't."""
         now = self._context.clock.now()
         if by == monitor.created_by:
             raise Refused(monitor_messages.author_cannot_arm(monitor))

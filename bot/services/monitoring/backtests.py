@@ -1,7 +1,7 @@
-"""Replays past values, from the ledger or the source, through a monitor's rule: when would it have fired?
+"""Replays past values, from the ledger or the source, through a monitor's rule to find when it would have fired.
 
-As in a live check, `evaluate_rule` applies the rule, and `assess` counts its results. Only the history that the rule
-looks back at comes from memory.
+As in a live check, `evaluate_rule` applies the rule, and `assess` turns its result into a verdict. Only the history
+that the rule looks back at comes from memory.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UNKNOWN_TRANSITION = "unknown"  # the transition that began the term of a versio
 
 
 class Backtester:
-    """Replays history through rules. It changes nothing."""
+    """Replays history through rules, without changing anything."""
 
     def __init__(self, context: Context, sources: SourceReader) -> None:
         self._context = context
@@ -60,8 +60,8 @@ class Backtester:
         """Return when the monitor would have fired within the last `span`.
 
         Each Production term that overlaps the span is replayed from its start, because its live checks were evaluated
-        that way. The monitor's own checks are replayed, unless the source's readings cover more of the span, as for a
-        new monitor.
+        that way. The monitor's own checks are replayed, unless the source's readings cover more of the span, as they do
+        for a new monitor.
         """
         until = self._context.clock.now()
         since = until - span
@@ -130,7 +130,7 @@ class Backtester:
 
 
 def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) -> Query:
-    """Return the query for the readings that a monitor's source has for a version in this time."""
+    """Return the query for a version's readings in a monitor's source, from `since` to `until`."""
     rule = monitor.rule
     return Query(
         monitor=monitor.id,
@@ -146,9 +146,10 @@ def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) 
 
 
 def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> list[CheckValue]:
-    """Return the values that checks would have computed from a source's readings (oldest first), one for each reading.
+    """Return the values that checks would have computed from a source's readings (oldest first).
 
-    As in a check, a threshold with an aggregate uses its window, and a rule with a baseline uses what came since the
+    There's one for each reading, except while a window or rate is incomplete and if the value isn't finite. As in a
+    check, a threshold with an aggregate uses its window, and a rule with a baseline uses the readings since the
     previous check. The monitor's own values are already aggregated.
     """
     values = [
@@ -177,9 +178,9 @@ def _reading_windows(
 def _to_checks(
     served: Sequence[ServingPeriod], points: Sequence[CheckValue]
 ) -> tuple[list[ProductionTerm], list[RecordedCheck]]:
-    """Return the terms of the versions that served then, and a source's readings as checks in these terms.
+    """Return the `served` periods as terms, and a source's readings as checks in those terms.
 
-    A version that was in Production before Registrar was counts as serving since the first reading.
+    A version that was in Production before Registrar started counts as serving since the first reading.
     """
     first = points[0][0]
     terms = [to_term(period) for period in served] or [
@@ -237,9 +238,9 @@ def replay(
     stored: FrozenBaseline | None = None,
     rollback_blocks: Collection[RollbackBlock] = (),
 ) -> ReplayResult:
-    """Return what a monitor with these checks (oldest first) in these terms would have found after `since`.
+    """Replay these checks (oldest first) in these terms; return what the monitor would have found after `since`.
 
-    `stored` is its frozen baseline, if there is one; the baselines of other terms are recomputed.
+    `stored` is its stored frozen baseline, if there is one; the baselines of other terms are recomputed.
     """
     result = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
     for term in terms:
@@ -295,7 +296,7 @@ def _replay_term(
 def _to_reading(
     rule: MonitorConfig, at: datetime, outcome: CheckOutcome, value: float | None, points: int, total: float | None
 ) -> Reading:
-    """Return the source's reading, as far as it can be restored from the recorded check."""
+    """Return the source's reading, as far as it can be reconstructed from the recorded check."""
     if value is None:
         is_error = outcome is CheckOutcome.ERROR
         return Reading(
@@ -307,7 +308,7 @@ def _to_reading(
 
 
 class _InMemoryHistory:
-    """The `MonitorHistory` of one term, from memory. `now` is the time of the check that's being evaluated."""
+    """The `MonitorHistory` of one term, in memory. `now` is the time of the check that's being evaluated."""
 
     def __init__(
         self,
@@ -331,14 +332,14 @@ class _InMemoryHistory:
         return self._term_series.between(since.timestamp(), until.timestamp())
 
     def recent(self, since: datetime) -> TimeSeries:
-        """Return the term's readings after `since`, up to the one being evaluated."""
+        """Return the term's readings after `since`, up to and including the one being evaluated."""
         first, after = (
             int(self._term_series.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now)
         )
         return self._term_series.slice(first, after)
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return the end of the version's own baseline and the baseline; None if there's none yet."""
+        """Return the end time of the version's own baseline and the baseline, or None if there isn't one yet."""
         return self._own_baselines.get(kind)
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
@@ -360,7 +361,7 @@ class _InMemoryHistory:
         return self._frozen
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since`, up to the one being evaluated."""
+        """Return the tally of the term's readings from `since`, up to and including the one being evaluated."""
         if self._tally is None:
             nothing = TimeSeries.from_columns([], [])
             self._tally = Tally.from_series(nothing, baseline, higher_is_better=self._rule.higher_is_better)
@@ -379,6 +380,6 @@ def _series_of(checks: Sequence[RecordedCheck]) -> TimeSeries:
 
 
 def _covered_time(times: Iterable[datetime], since: datetime) -> timedelta:
-    """Return the time between the first and the last of these times after `since`."""
+    """Return the time from the first to the last of the `times` after `since`; zero if there aren't any."""
     covered = [at for at in times if at > since]
     return covered[-1] - covered[0] if covered else timedelta()

@@ -42,12 +42,12 @@ class ClaimedCheck:
 
     @property
     def slot(self) -> int:
-        """The number of the check."""
+        """The check's sequence number for this monitor."""
         return self.monitor_state.slot + 1
 
     @property
     def key(self) -> tuple[str, int]:
-        """The monitor's id and the number of the check."""
+        """The monitor's ID and the check's sequence number."""
         return self.monitor.id, self.slot
 
     @property
@@ -58,7 +58,7 @@ class ClaimedCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """A check that was measured and evaluated, but isn't saved yet."""
+    """A check that's been measured and evaluated, but not saved yet."""
 
     claim: ClaimedCheck
     term: ProductionTerm | None
@@ -109,7 +109,7 @@ class CheckResult:
 
     @property
     def is_blind(self) -> bool:
-        """Whether the monitor has had no verdict for long enough to alert."""
+        """Whether the monitor has gone without a verdict long enough to alert."""
         return self.verdict.monitor_state.state in BLIND_STATUSES
 
     @property
@@ -119,7 +119,7 @@ class CheckResult:
 
     @property
     def needs_late_alert(self) -> bool:
-        """Whether an alert is overdue: since the previous check, a silence ended, or someone armed the monitor."""
+        """Whether a blind monitor's alert is overdue because its silence ended or it was armed since the last check."""
         before, armed, silence_end = self.claim.monitor_state.at, self.monitor.armed_at, self.monitor.silenced_until
         if not self.is_blind or before is None:
             return False
@@ -127,7 +127,7 @@ class CheckResult:
 
     @property
     def has_new_blind_reason(self) -> bool:
-        """Whether the monitor can't reach a verdict for a different reason than before."""
+        """Whether the reason why the monitor can't reach a verdict has changed."""
         is_new = reason_of(self.claim.monitor_state.why) not in {"", reason_of(self.why)}
         return is_new and self.verdict.monitor_state.state is MonitorStatus.CANT_JUDGE
 
@@ -145,18 +145,18 @@ class SourceReader(Protocol):
         ...
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
-        """Return the points that the source still has, at most one every `step`. Raises like `read`."""
+        """Return the points that the source still has, at most one per `step`. Raises the same errors as `read`."""
         ...
 
 
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
-    """Return the term of the version now in Production, according to the ledger; None if there's none."""
+    """Return the term of the version now in Production, according to the ledger, or None if there isn't one."""
     period = present_period(reader, model)
     return to_term(period) if period else None
 
 
 def present_period(reader: Ledger, model: str) -> ServingPeriod | None:
-    """Return the serving period of the version now in Production; None if there's none."""
+    """Return the serving period of the version now in Production, or None if there isn't one."""
     served = serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
     return served[0] if served and served[0].until is None else None
 
@@ -167,11 +167,11 @@ def to_term(period: ServingPeriod) -> ProductionTerm:
 
 
 def with_current_monitor(reader: Ledger, result: CheckResult) -> CheckResult | None:
-    """Return the check with the monitor's current settings; None if the check no longer counts.
+    """Return the check with the monitor's current settings, or None if the check doesn't count anymore.
 
-    Someone may have changed, paused, or removed the monitor while the source was queried; the check is then dropped.
-    If someone silenced or armed the monitor in the meantime, that takes effect for this check. Nothing is locked, so a
-    change that's saved at the same moment takes effect with the next check.
+    A check is dropped if someone changed, paused, or removed its monitor while the source was being queried. If someone
+    silenced or armed the monitor in the meantime, that takes effect for this check. Nothing is locked, so a change
+    that's saved at the same moment takes effect with the next check.
     """
     monitor = next(
         (monitor for monitor in reader.monitors(result.monitor.model) if monitor.id == result.monitor.id), None
@@ -187,7 +187,7 @@ FAILING_STATUSES = {MonitorStatus.FAILED, MonitorStatus.PENDING}
 
 @dataclass(slots=True)
 class SuspectSources:
-    """Sources whose monitors fail together (`failing`), or have no verdict together (`blind`)."""
+    """Sources that are suspect because many of their monitors are failing (`failing`) or have no verdict (`blind`)."""
 
     failing: set[str] = field(default_factory=set)
     blind: set[str] = field(default_factory=set)
@@ -196,9 +196,9 @@ class SuspectSources:
 def find_suspect_sources(
     tx: LedgerTransaction, news: Sequence[CheckResult], results: Sequence[CheckResult]
 ) -> SuspectSources:
-    """Return the sources for which so many monitors fail, or have no verdict, that the source itself is suspect.
+    """Return the sources that are suspect because so many of their monitors are failing or have no verdict.
 
-    `news` are the checks among `results` that could alert.
+    `news` is the subset of `results` that could alert.
     """
     alarming = [
         result
@@ -240,7 +240,7 @@ def find_suspect_sources(
 
 
 def is_failing_together(reader: Ledger, source: str) -> bool:
-    """Return whether so many of a source's monitors fail now that the source is suspect."""
+    """Return whether a source is suspect because so many of its monitors are currently failing."""
     monitor_states = reader.monitor_states()
     watching = [
         monitor_states[monitor.id]
@@ -251,7 +251,7 @@ def is_failing_together(reader: Ledger, source: str) -> bool:
 
 
 def _gap_starts(result: CheckResult) -> Sequence[datetime]:
-    """Return the start of the window in which a gap can prevent a verdict; empty if there's no gap."""
+    """Return the start of the window in which a gap can prevent a verdict, in a list that's empty without a gap."""
     monitor_state, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
     return (
         [since] if monitor_state.state is MonitorStatus.CANT_JUDGE and _has_missed_since(monitor_state, since) else []
@@ -259,18 +259,21 @@ def _gap_starts(result: CheckResult) -> Sequence[datetime]:
 
 
 def _has_missed_since(monitor_state: MonitorState, since: datetime | None) -> bool:
-    """Return whether any check since then had no data.
+    """Return whether any check at `since` or later had no data; False if `since` is None.
 
-    A source with gaps makes the window of each of its monitors incomplete, but at different times.
+    A source with gaps leaves the windows of all its monitors incomplete, but at different times.
     """
     return since is not None and monitor_state.missed_at is not None and monitor_state.missed_at >= since
 
 
 def has_never_judged(monitor: Monitor, monitor_state: MonitorState) -> bool:
-    """Return whether the monitor is new, unarmed, and still lacks a baseline, which doesn't warrant an alert."""
+    """Return whether an unarmed monitor can't reach a verdict and never has.
+
+    This doesn't warrant an alert, because a new monitor may not have a baseline yet.
+    """
     return monitor_state.state is MonitorStatus.CANT_JUDGE and monitor_state.judged_at is None and not monitor.is_armed
 
 
 def _are_failing_together(monitor_states: Sequence[MonitorState]) -> bool:
-    """Return whether so many of a source's monitors fail that the source is suspect."""
+    """Return whether a source is suspect because so many of its monitors are failing."""
     return is_common_cause(sum(state.state in FAILING_STATUSES for state in monitor_states), len(monitor_states))

@@ -46,8 +46,8 @@ ONE_MICROSECOND = timedelta(microseconds=1)  # the resolution of timestamps
 class LedgerMonitorHistory:
     """The `MonitorHistory` for one check, from the ledger.
 
-    `stored` and `own_baseline` are the baselines in the ledger for this monitor, possibly from an earlier term. Save
-    two results with the check: `new_baseline`, the frozen baseline if this check is the first to need it, and
+    `stored` and `own_baseline` are the monitor's baselines in the ledger, possibly from an earlier term. The caller
+    saves two results with the check: `new_baseline`, the frozen baseline if this check is the first to need it, and
     `baseline_replacement`, a new baseline from the version's own days.
     """
 
@@ -87,7 +87,7 @@ class LedgerMonitorHistory:
         return to_time_series([*earlier, (self._now, self._reading.value, self._reading.total)])
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return the end of the version's own baseline and the baseline; None if the ledger has none for this term."""
+        """Return the end time of the version's own baseline and the baseline, or None if this term has none yet."""
         own = self._own_baseline
         return (own.until, own.summary) if own and self._is_current(own, kind) else None
 
@@ -109,7 +109,7 @@ class LedgerMonitorHistory:
         return self._frozen.summary
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
-        """Return the tally of the term's readings from `since`, including the check's value."""
+        """Return the tally of the term's readings from `since` on, including the check's value."""
         rule = self._monitor.rule
         series = by_prediction_time(rule, self.recent(since - ONE_MICROSECOND))
         return Tally.from_series(series, baseline, higher_is_better=rule.higher_is_better)
@@ -139,8 +139,9 @@ class LedgerMonitorHistory:
     def _make_baseline(self) -> FrozenBaseline:
         """Make the frozen baseline, excluding the readings of blocked versions.
 
-        After a bad version that served for weeks, it uses the same days as the previous baseline. These days stay in
-        the ledger as long as the term lasts, even after an edit that needs fewer: the next edit may need more.
+        After a bad version that served for weeks, it uses the same days as the previous baseline. Those days stay in
+        the ledger as long as the term lasts, even after an edit that needs fewer of them, because the next edit may
+        need more.
         """
         monitor, term = self._monitor, self._term
         since, until = baseline_span(monitor.rule, term)
@@ -161,7 +162,7 @@ class LedgerMonitorHistory:
 
 
 class CheckEvaluator:
-    """Queries a source for claimed checks and evaluates its answers. It only reads the ledger."""
+    """Queries a source for claimed checks and evaluates its answers. It doesn't write to the ledger."""
 
     def __init__(self, context: Context, sources: SourceReader) -> None:
         self._context = context
@@ -233,7 +234,7 @@ class CheckEvaluator:
         now: datetime,
         baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
     ) -> CheckResult:
-        """Evaluate a check with its frozen and its own baseline. If that raises, the check's outcome is ERROR."""
+        """Evaluate a check with its frozen and own `baselines`. After an unexpected error, its outcome is ERROR."""
         if term is None:
             return _idle_result(check, now)
         try:
@@ -303,7 +304,7 @@ class CheckEvaluator:
         now: datetime,
         history: LedgerMonitorHistory,
     ) -> RuleResult | None:
-        """Return the rule's result. If the rule raises, the result has no verdict."""
+        """Return the rule's result. If the rule raises an unexpected error, the result has no verdict."""
         try:
             return evaluate_rule(monitor, monitor_state, term, reading, now, history)
         except RegistrarError:
@@ -334,7 +335,7 @@ class CheckEvaluator:
 
 
 def _idle_result(check: ClaimedCheck, now: datetime) -> CheckResult:
-    """Return the result of a check while nothing is in Production."""
+    """Return the result of a check when nothing is in Production."""
     why = say("Nothing is in Production.")
     monitor_state = state_for_term(check.monitor_state, check.monitor, None)
     verdict = Verdict(
@@ -368,10 +369,10 @@ def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Qu
 
 
 def _query_span(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:
-    """Return the start and end of the time to query, which never begins before the version entered Production.
+    """Return the start and end of the period to query, which never begins before the version entered Production.
 
-    A fixed bound needs its newest reading, or its window if it has an aggregate. A rule with a baseline needs what came
-    since the previous check.
+    A fixed bound needs the newest reading, or the readings in its window if it has an aggregate. A rule with a baseline
+    needs the readings since the previous check.
     """
     rule, monitor_state = check.monitor.rule, check.monitor_state
     until = now - rule.label_delay

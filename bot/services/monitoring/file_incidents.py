@@ -1,4 +1,4 @@
-"""Incidents about the version in Production whose files aren't the recorded ones. They never roll back."""
+"""Incidents about a version in Production whose files differ from the recorded ones. They never cause a rollback."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from bot.services.monitoring.incident_writer import IncidentWriter
 
 
 def compare_after_entry(context: Context, tx: LedgerTransaction, transition: Transition) -> None:
-    """Have the files of the version that just entered Production compared with what was recorded, in the background.
+    """Schedule a comparison of the files of the version that just entered Production with the recorded manifest.
 
-    If they're known to have changed, as after a break-glass promotion, the incident opens now.
+    It runs in the background. If the files are known to have changed, as after a break-glass promotion, open the
+    incident now.
     """
     identity = transition.identity
     if identity is None or context.policy.rules_for(transition.model).integrity(transition.target) == "off":
@@ -38,9 +39,9 @@ def compare_after_entry(context: Context, tx: LedgerTransaction, transition: Tra
 
 
 def report_comparison(context: Context, tx: LedgerTransaction, digest: VersionDigest) -> None:
-    """Open, update, or resolve the incident about a version's files, after a comparison with a new result.
+    """Open, update, or resolve the incident about a version's files after a comparison with a new result.
 
-    Only the version in Production has one.
+    Only a version in Production can have such an incident.
     """
     tx.lock("incidents")
     writer, now = IncidentWriter(context, tx), context.clock.now()

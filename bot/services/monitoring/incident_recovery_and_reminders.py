@@ -54,7 +54,7 @@ def end_and_remind(context: Context) -> bool:
 
 
 def resolve_if_recovered(writer: IncidentWriter, result: CheckResult, kind: IncidentKind) -> None:
-    """Resolve the incidents of `kind` that the monitor belongs to, if none of their monitors is still affected."""
+    """Resolve the model's open `kind` incident (for BLIND, also the source's) if none of its monitors is affected."""
     of_source = writer.find_open(result, kind, of_source=True) if kind is IncidentKind.BLIND else None
     for incident in filter(None, (writer.find_open(result, kind), of_source)):
         if not _is_any_affected(writer.tx, incident):
@@ -67,7 +67,7 @@ def resolve_if_recovered(writer: IncidentWriter, result: CheckResult, kind: Inci
 
 
 def confirm_recovery(writer: IncidentWriter, result: CheckResult) -> None:
-    """Mark the incident whose rollback began this term as recovered, once its monitors are healthy."""
+    """Mark the incident whose rollback began this term as recovered if all its active monitors are healthy."""
     tx, term = writer.tx, result.term
     assert term is not None
     for incident in tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT):
@@ -85,7 +85,7 @@ def confirm_recovery(writer: IncidentWriter, result: CheckResult) -> None:
 
 
 def _find_resolution(reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
-    """Return how an incident ended; None while it continues."""
+    """Return how an incident ended, or None if it hasn't."""
     if incident.is_of_source:
         return _find_source_resolution(reader, incident, now)
     serves = present_period(reader, incident.model)
@@ -117,7 +117,7 @@ def _find_resolution(reader: Ledger, incident: Incident, now: datetime) -> Incid
 
 
 def _find_source_resolution(reader: Ledger, incident: Incident, now: datetime) -> IncidentResolution | None:
-    """Return how an incident of a source ended; None while it continues."""
+    """Return how an incident about a source ended, or None if it hasn't."""
     if incident.kind is not IncidentKind.BLIND:
         is_over = not is_failing_together(reader, incident.source)
         sentence = words.source_recovered(incident.source, incident.since, now)
@@ -130,7 +130,7 @@ def _find_source_resolution(reader: Ledger, incident: Incident, now: datetime) -
 
 
 def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how a transition ended an incident: the incident's version no longer serves, or serves again."""
+    """Return how a transition ended an incident, by taking its version out of Production or putting it there again."""
     serves = present_period(reader, incident.model)
     if serves is None:
         sentence = words.superseded(incident.version, None)
@@ -150,9 +150,9 @@ def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentReso
 
 
 def _unwatched_resolution(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how an incident ended because all its monitors are paused or gone: the last change, and who made it.
+    """Return how an incident ended when all its monitors were paused or gone: the last change, and who made it.
 
-    The audit log has that change: pausing, changing, or removing a monitor is recorded in the same transaction.
+    The change is found in the audit log, which records pausing, changing, or removing a monitor.
     """
     names = {name if incident.is_of_source else f"{incident.model} {name}" for name in incident.monitors}
     rows = reader.latest_audit_events(model=incident.model or None, tags=tuple(_ENDINGS_BY_TAG), limit=RECENT_LIMIT)
@@ -184,18 +184,18 @@ def _active_monitors(reader: Ledger, incident: Incident) -> list[Monitor]:
 
 
 def _is_any_affected(reader: Ledger, incident: Incident) -> bool:
-    """Return whether one of the incident's monitors is still failing or still has no verdict."""
+    """Return whether any of the incident's active monitors is still failing or still has no verdict."""
     bad = {MonitorStatus.FAILED} if incident.kind is IncidentKind.FAILED else BLIND_STATUSES
     return any(reader.monitor_state(monitor.id).state in bad for monitor in _active_monitors(reader, incident))
 
 
 def _is_healthy(monitor_state: MonitorState) -> bool:
-    """Return whether a monitor is OK with a value: a monitor that just started over isn't known to be healthy."""
+    """Return whether a monitor is OK and has a value; one that just started over isn't known to be healthy."""
     return monitor_state.state is MonitorStatus.OK and monitor_state.value is not None
 
 
 def _is_reminder_due(reader: Ledger, incident: Incident, now: datetime) -> bool:
-    """Return whether a reminder is due: the incident is unacknowledged, and not all of its monitors are silenced."""
+    """Return whether an unacknowledged incident is due for a reminder; it isn't if all its monitors are silenced."""
     last = incident.repeated_at or incident.opened_at
     if incident.acknowledged_at is not None or now - last < REMINDER_INTERVAL:
         return False

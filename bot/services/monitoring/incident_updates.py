@@ -85,7 +85,7 @@ class Incidents:
         return self._loadability.check_candidates(filter(None, map(self._rollback_candidate, results)))
 
     def _rollback_candidate(self, result: CheckResult) -> RollbackCandidate | None:
-        """Return the version that a failing monitor could roll back to; None if it isn't failing or only notifies."""
+        """Return the version a failing monitor could roll back to, or None if it isn't failing or can't roll back."""
         monitor, is_failing = result.monitor, result.verdict.monitor_state.state in FAILING_STATUSES
         if result.term is None or not is_failing or monitor.effective_action in {"dry_run", "notify"}:
             return None
@@ -129,7 +129,7 @@ def _is_reportable(result: CheckResult) -> bool:
 
 
 def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
-    """Resolve the incidents that end with a check that passed."""
+    """Resolve the incidents that a passing check ends."""
     was_failed = result.verdict.previous_status is MonitorStatus.FAILED
     if was_failed:
         incident_recovery_and_reminders.resolve_if_recovered(writer, result, IncidentKind.FAILED)
@@ -140,7 +140,7 @@ def _handle_verdict(writer: IncidentWriter, result: CheckResult) -> None:
 
 
 def _handle_blind(writer: IncidentWriter, result: CheckResult, *, has_common_cause: bool) -> None:
-    """Open or join a model's incident for a monitor without a verdict, or the source's if many monitors are blind."""
+    """Open or join the incident about a monitor without a verdict: the model's, or the source's if many are blind."""
     writer.audit(EventTag.MONITOR_NO_VERDICT, result)
     monitor = result.monitor
     is_quiet = monitor.effective_action == "dry_run" or has_never_judged(monitor, result.verdict.monitor_state)
@@ -202,9 +202,9 @@ def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident 
 
 
 def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
-    """Return whether a new decision is possible: the monitor joins, or what blocked the rollback may be over.
+    """Return whether to decide again: the monitor isn't in the incident yet, or the rollback may be possible now.
 
-    An armed monitor waits for a person only because a request was open, and that request may be closed by now.
+    An armed monitor waits for a person only if a request was open, and that request may be closed by now.
     """
     is_waiting = incident.doing is IncidentStatus.AWAITING_HUMAN and result.monitor.effective_action == "auto"
     return is_waiting or result.monitor.name not in incident.monitors or incident.doing in RECONSIDERED_STATUSES
@@ -229,7 +229,7 @@ def _open(writer: IncidentWriter, result: CheckResult, inputs: DecisionInput, de
 
 
 def _join(writer: IncidentWriter, incident: Incident, result: CheckResult) -> Incident:
-    """Return the incident with another failing monitor, and announce that in its thread."""
+    """Return the incident with another failing monitor added, and announce that in its thread."""
     line = words.monitor_line(result.monitor, result.verdict.why)
     writer.say(incident, f"joined:{result.monitor.id}", words.monitor_joined(line))
     return with_line(incident, result)
@@ -243,7 +243,7 @@ def _escalate(
     inputs: DecisionInput,
     decision: IncidentDecision,
 ) -> None:
-    """Carry out a decision that goes further than the incident `before`."""
+    """Carry out a decision that's new or goes further than the incident `before`, if there was one."""
     incident = replace(incident, doing=decision.status, why=_why(decision, inputs, result), target=inputs.target)
     if decision.trip_reason:
         _trip_breaker(writer, incident, result, decision.trip_reason, inputs)
@@ -260,7 +260,7 @@ def _escalate(
 
 
 def _why(decision: IncidentDecision, inputs: DecisionInput, result: CheckResult) -> Sentence | None:
-    """Return why no more was done, and which version the rollback skips, if it skips one."""
+    """Return why no more was done, and which version the rollback skips, if any."""
     if inputs.skipped_target is None:
         return decision.why
     skipped = words.target_skipped(inputs.skipped_target, result.monitor.rule.min_served)
@@ -325,7 +325,7 @@ def _hold_unless_loadable(
 ) -> IncidentDecision:
     """Return the decision, or HELD if the target version wouldn't load.
 
-    If that's unknown, a person can still decide. An automatic rollback waits, and each failing check tries again.
+    If that's unknown, a person can still decide. An automatic rollback is held, and each failing check tries again.
     """
     if decision.status in ROLLBACK_STATUSES and version in loadability.not_loadable:
         why = loadability.not_loadable[version].with_code(Reason.MAY_NOT_LOAD)

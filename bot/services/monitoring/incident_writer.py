@@ -1,4 +1,4 @@
-"""Reads the inputs of the decision about a failing monitor, and writes incidents with their messages and events."""
+"""Reads the inputs for decisions about failing monitors, and writes incidents with their messages and events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAX_LINES = 8  # monitors that an incident lists
 class IncidentWriter:
     """Opens, saves, and resolves incidents in one transaction.
 
-    After the transaction, deliver messages if it `has_messages`, and run the transitions of `models_to_transition`.
+    After the transaction, deliver messages if `has_messages` is set, and run the transitions of `models_to_transition`.
     """
 
     def __init__(self, context: Context, tx: LedgerTransaction) -> None:
@@ -51,7 +51,7 @@ class IncidentWriter:
         self.models_to_transition: set[str] = set()
 
     def find_open(self, result: CheckResult, kind: IncidentKind, *, of_source: bool = False) -> Incident | None:
-        """Return the open incident of this kind for a check's model, or for its source; None if there's none."""
+        """Return the open incident of this kind for a check's model or source, or None if there isn't one."""
         model, source = ("", result.monitor.rule.source) if of_source else (result.monitor.model, "")
         return next(
             (
@@ -109,7 +109,7 @@ class IncidentWriter:
         self.has_messages = True
 
     def channel_of(self, model: str) -> str:
-        """Return the channel of a model; the default channel for an empty name."""
+        """Return a model's channel, or the default channel for an empty name."""
         return self.context.policy.channel_for(model) if model else self.context.policy.channel
 
     def say(self, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
@@ -117,7 +117,7 @@ class IncidentWriter:
         self.tx.add_message(thread_message(incident.id, key_suffix, sentence))
 
     def save_line(self, incident: Incident, result: CheckResult) -> None:
-        """Add a monitor to an open incident, or replace the line that it already has."""
+        """Add a line about the check's monitor to an open incident, or replace its existing line."""
         updated = with_line(incident, result)
         if updated != incident:
             self.save(updated, f"joined:{result.monitor.id}:{result.claim.slot}")
@@ -205,9 +205,9 @@ MAX_RESETS = 100  # latest resets of circuit breakers to read
 def build_decision_input(
     tx: LedgerTransaction, policy: Policy, result: CheckResult, has_common_cause: bool
 ) -> DecisionInput:
-    """Return the input of `decide` for a failing monitor, read in the transaction that records the decision.
+    """Return the input to `decide` for a failing monitor, read in the transaction that records the decision.
 
-    `has_common_cause`: whether many monitors of its source fail together.
+    `has_common_cause`: whether many monitors of its source are failing together.
     """
     model, now, term = result.monitor.model, result.at, result.term
     assert term is not None
@@ -244,7 +244,7 @@ def build_decision_input(
 
 
 def rollback_target(reader: Ledger, monitor: Monitor, served: Sequence[ServingPeriod], now: datetime) -> int | None:
-    """Return the version that a monitor would roll back to; None if there is none.
+    """Return the version that a monitor would roll back to, or None if there isn't one.
 
     `served` are the model's serving periods, newest first.
     """
@@ -259,7 +259,7 @@ def _blocked_versions(reader: Ledger, model: str) -> set[int]:
 def _counted_rollbacks(reader: Ledger, now: datetime) -> list[Transition]:
     """Return the automatic rollbacks of the last day that count against the limits.
 
-    These are done or in progress, and no admin has reset the circuit breaker since.
+    These are done or in progress, and no admin has reset the circuit breaker since they began.
     """
     resets = reader.latest_audit_events(tags=(EventTag.BREAKER_RESET,), since=now - ONE_DAY, limit=MAX_RESETS)
     return [

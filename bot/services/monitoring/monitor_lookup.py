@@ -71,7 +71,7 @@ def name_taken(existing: Monitor) -> Sentence:
 
 
 def check_model_known(reader: LedgerReader, model: str) -> None:
-    """Raise UnknownModel for a model that Registrar has never seen in MLflow: there'd be nothing to monitor."""
+    """Raise UnknownModel if Registrar has never seen the model in MLflow, because there'd be nothing to monitor."""
     names = reader.model_names()
     if not names or model in names:
         return

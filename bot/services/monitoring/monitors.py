@@ -72,7 +72,7 @@ class Monitors:
         self._arming = MonitorArming(context, run_backtest, self._recorder)
 
     def query_handlers(self) -> QueryHandlers:
-        """Return the handlers of the queries."""
+        """Return the handlers for the queries."""
         return {
             MonitorList: lambda command: self.list_rows(command.model),
             MonitorShow: self._show,
@@ -83,7 +83,7 @@ class Monitors:
         }
 
     def change_handlers(self) -> ChangeHandlers:
-        """Return the handlers of the changes."""
+        """Return the handlers for the changes."""
         return {
             MonitorAdd: self._execute_add,
             MonitorEdit: self.edit,
@@ -107,7 +107,7 @@ class Monitors:
         return replace(self.view(monitor_id), chart=self.chart(monitor_id))
 
     def list_rows(self, model: str | None = None) -> list[MonitorRow]:
-        """Return the monitors with their states, the worst first. Raises UnknownModel, which suggests the nearest."""
+        """Return the monitors with their states, worst first. Raises UnknownModel, which suggests the nearest name."""
         with self._context.ledger.read() as reader:
             monitor_states, monitors = reader.monitor_states(), reader.monitors(model)
             if model is not None and not monitors:
@@ -157,7 +157,7 @@ class Monitors:
             return incident, incident_monitors(reader, incident)
 
     def review(self, incident_id: str) -> IncidentReview:
-        """Return the review of an incident; of an open one, what's known so far. Raises UnknownRequest."""
+        """Return an incident's review; if it's still open, what's known so far. Raises UnknownRequest."""
         try:
             with self._context.ledger.read() as reader:
                 return review(read_incident_facts(reader, incident_id))
@@ -167,17 +167,14 @@ class Monitors:
             ) from None
 
     def sources(self) -> list[str]:
-        """Return the names of the sources that a monitor can use, the policy's first."""
+        """Return the names of the sources that a monitor can use, starting with the policy's."""
         policy = self._context.policy
         return [*policy.sources, *(name for name in BUILT_IN_SOURCES if name not in policy.sources)]
 
     # -- add, edit, remove ---------------------------------------------------------------------------------------------
 
     def add(self, caller: Caller, command: MonitorAdd, *, origin: str) -> Sentence:
-        """Add a monitor to a model.
-
-        Raises BadInput and UnknownModel.
-        """
+        """Add a monitor to a model. Raises BadInput and UnknownModel."""
         monitor = self.to_monitor(caller, command)
         with self._context.ledger.write() as tx:
             return self.add_within(tx, caller, monitor, origin=origin)
@@ -265,7 +262,7 @@ class Monitors:
             )
 
     def resume(self, caller: Caller, command: MonitorResume, *, origin: str) -> Sentence:
-        """Resume a paused monitor. Raises like `pause`."""
+        """Resume a paused monitor. Raises the same errors as `pause`."""
         with self._context.ledger.write() as tx:
             monitor = find_monitor(tx, command.model, command.name)
             if not monitor.is_paused:
@@ -276,13 +273,16 @@ class Monitors:
             return self._recorder.record(tx, EventTag.MONITOR_RESUMED, caller, [monitor], origin, sentence)
 
     def silence(self, caller: Caller, command: MonitorSilence, *, origin: str) -> Sentence:
-        """Silence one or all monitors of a model for a while: no alerts, no rollbacks. Raises like `pause`."""
+        """Silence one or all of a model's monitors for a while: no alerts, no rollbacks.
+
+        Raises the same errors as `pause`.
+        """
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
             return self._silence(tx, caller, monitors, command.span, command.reason, origin)
 
     def silence_incident(self, caller: Caller, incident_id: str, span: timedelta, *, origin: str) -> Sentence:
-        """Silence every monitor of an incident for `span`. Raises like `pause`."""
+        """Silence every monitor of an incident for `span`. Raises the same errors as `pause`."""
         incident, monitors = self.incident(incident_id)
         if not monitors:
             raise BadInput("This incident's monitors were removed, so there's nothing to silence.")
@@ -296,7 +296,7 @@ class Monitors:
         return answer
 
     def unsilence(self, caller: Caller, command: MonitorUnsilence, *, origin: str) -> Sentence:
-        """End a silence. The next check sends the alert that was held back. Raises like `pause`."""
+        """End a silence. The next check sends any alert that was held back. Raises the same errors as `pause`."""
         now = self._context.clock.now()
         with self._context.ledger.write() as tx:
             monitors = select_monitors(tx, command.model, command.name, all_monitors=command.every_one)
@@ -331,10 +331,7 @@ class Monitors:
     # -- incidents -----------------------------------------------------------------------------------------------------
 
     def acknowledge(self, caller: Caller, incident_id: str, *, origin: str) -> Sentence:
-        """Acknowledge an incident.
-
-        Raises Refused, AlreadyDecided, and UnknownRequest.
-        """
+        """Acknowledge an incident. Raises Refused, AlreadyDecided, and UnknownRequest."""
         with self._context.ledger.read() as reader:
             model = reader.incident(incident_id).model
         self._access.require_permission(caller, Permission.ACKNOWLEDGE_INCIDENT, model=model or None, origin=origin)

@@ -32,7 +32,7 @@ class _Difference:
 
     @property
     def with_default_rule(self) -> Monitor | None:
-        """The monitor with the file's rule, if an earlier release used its own default because the file sets none."""
+        """The monitor with the file's settings, if those set no rule and it has an older default rule; else None."""
         current, rule = self.current, self.rule
         if current is None or rule is None or not current.is_from_file or rule.has_explicit_rule:
             return None
@@ -48,7 +48,7 @@ class _Difference:
 
     @property
     def is_default_only(self) -> bool:
-        """Whether the default rule is the only difference; then the monitor's state still applies."""
+        """Whether the default rule is the only difference, so that the monitor's state still applies."""
         is_same = self.current and self.rule == self.current.rule.model_copy(update={"rule": RULE_IF_UNSET})
         return bool(is_same and self.with_default_rule)
 
@@ -60,10 +60,10 @@ class PolicyMonitors:
         self._context = context
 
     def sync(self) -> int:
-        """Save the differences, and announce the monitors whose default rule changed; return the number of differences.
+        """Save the differences, and announce the monitors whose default rule changed; return the number saved.
 
-        If an earlier release used its default rule because the file sets none, the monitor stays armed. If nothing else
-        differs, its state and its incident continue.
+        If the file sets no rule and an earlier release used a different default, the monitor stays armed. If nothing
+        else differs, its state and its incident continue.
         """
         with self._context.ledger.read() as reader:
             if not self._differences(reader):

@@ -1,4 +1,4 @@
-"""Monitors that agents propose. A person adds or dismisses each one in Slack; nothing else can."""
+"""Monitors that agents propose. Only a person can add or dismiss one, in Slack."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STATES = {ProposalState.ADDED: QueuedCommandState.DONE, ProposalState.DISMISSED
 
 @dataclass(frozen=True, slots=True)
 class ProposalResult:
-    """A stored proposal, and its backtest; None if the client had made the same proposal before."""
+    """A stored proposal and its backtest, which is None if the client had made the same proposal before."""
 
     proposal: QueuedCommand
     backtest: Backtest | None
@@ -72,11 +72,12 @@ class MonitorProposals:
     ) -> ProposalResult:
         """Store the monitor that a client's agent proposes, with a backtest of 30 days, and post its card.
 
-        `key` is the client's idempotency key, and `digest` identifies what it sent: the same again returns the first
-        proposal. So does the same rule while that is open. Spends no quota.
+        `key` is the client's idempotency key, and `digest` identifies the content that it sent. Sending the same
+        content with the same key returns the first proposal; so does proposing the same rule while that proposal is
+        open. This doesn't count against the client's quota.
 
-        Raises Refused (audited if permission is missing), IdempotencyKeyReused, BadInput, UnknownModel, and what the
-        backtest raises.
+        Raises Refused (audited if permission is missing), IdempotencyKeyReused, BadInput, UnknownModel, and whatever
+        the backtest raises.
         """
         self._access.require_permission(client, Permission.REQUEST, model=command.model, origin="mcp")
         if not (reason := parse_reason(reason)):
@@ -105,7 +106,7 @@ class MonitorProposals:
         return self._store(with_proposal(queued, proposal), proposal, backtest)
 
     def _store(self, queued: QueuedCommand, proposal: MonitorProposal, backtest: Backtest) -> ProposalResult:
-        """Store the proposal unless another one was stored during the backtest."""
+        """Store the proposal, or return the same one if it was stored during the backtest."""
         client, monitor = proposal.client, proposal.monitor
         with self._context.ledger.write() as tx:
             tx.lock(f"proposals for {monitor.model}")
@@ -130,10 +131,10 @@ class MonitorProposals:
         return ProposalResult(queued, backtest)
 
     def accept(self, caller: Profile, proposal_id: str, *, origin: str) -> Sentence:
-        """Add the proposed monitor, with the caller as its author, and return the answer. It's never armed.
+        """Add the proposed monitor, unarmed, with the caller as its author, and return the answer.
 
-        Raises Refused (audited if permission is missing), AlreadyDecided, BadInput, UnknownModel, and UnknownRequest;
-        then the proposal stays open.
+        Raises Refused (audited if permission is missing), AlreadyDecided, BadInput, UnknownModel, and UnknownRequest.
+        If it raises one of these, the proposal's state doesn't change.
         """
         with self._deciding(caller, proposal_id, ProposalState.ADDED, origin) as (tx, proposal):
             check_source(proposal.monitor.rule, self._context.policy)
@@ -172,9 +173,10 @@ class MonitorProposals:
 
 
 def _find_earlier(reader: LedgerReader, client: Client, monitor: Monitor) -> QueuedCommand | None:
-    """Return the client's open proposal of the same monitor; None if it can propose this one.
+    """Return the client's open proposal for the same monitor, or None if it can propose this one.
 
-    Raises UnknownModel, BadInput if the name is taken, and Refused if too many proposals are open.
+    Raises UnknownModel, BadInput if the name is taken, and Refused after a different proposal by that name, or too
+        many.
     """
     check_model_known(reader, monitor.model)
     if existing := next((one for one in reader.monitors(monitor.model) if one.name == monitor.name), None):

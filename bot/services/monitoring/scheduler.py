@@ -49,7 +49,7 @@ RECENT_CHECK_AGE = timedelta(seconds=2)  # a check this recent isn't repeated wh
 
 @dataclass(slots=True)
 class _RunningBatch:
-    """Checks of one source that are running in this process. `deadline` is in seconds of the monotonic clock."""
+    """Checks of one source that are running in this process. `deadline` is in seconds on the monotonic clock."""
 
     source: str
     checks: list[ClaimedCheck]
@@ -62,7 +62,7 @@ class MonitorScheduler:
 
     `run_transitions` runs a model's pending transitions, and `deliver_messages` sends what's in the outbox; both are
     called after a transaction. Without a dispatcher, threads of this process run the checks. `monotonic` returns
-    seconds that changes of the wall clock don't affect.
+    seconds, unaffected by wall-clock changes.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class MonitorScheduler:
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
-        """Claim and dispatch every check that's due; return how many there were."""
+        """Claim and dispatch every check that's due; return how many were claimed."""
         self._handle_clock_step()
         self._abandon_hanging()
         claimed = self._claim_due()
@@ -130,7 +130,7 @@ class MonitorScheduler:
                 self._run(running)
 
     def handlers(self) -> ChangeHandlers:
-        """Return the handler of `monitor check`."""
+        """Return the handler for `monitor check`."""
         return {MonitorCheck: self._check}
 
     def _check(self, caller: Caller, command: MonitorCheck, *, origin: str) -> CommandResult:
@@ -142,9 +142,10 @@ class MonitorScheduler:
         )
 
     def check_now(self, monitor_id: str) -> MonitorState:
-        """Check one monitor now, regardless of its schedule, and return its state afterwards.
+        """Check one monitor now, regardless of its schedule, and return its state afterward.
 
-        Raises UnknownRequest for an unknown id, and BadInput if the monitor is paused or being checked right now.
+        Raises UnknownRequest for an unknown ID, and BadInput if the monitor is paused, removed, or being checked right
+        now.
         """
         with self._context.ledger.read() as reader:
             monitor, monitor_state = reader.monitor(monitor_id), reader.monitor_state(monitor_id)
@@ -159,10 +160,11 @@ class MonitorScheduler:
             return reader.monitor_state(monitor_id)
 
     def purge(self, retention: timedelta) -> int:
-        """Delete readings older than `retention`, checks older than both it and `CHECK_RETENTION`, and expired nonces.
+        """Delete old readings, idempotent calls, and checks, and expired nonces; return the number of deleted rows.
 
-        Checks that a frozen baseline uses stay. If no check has made a monitor's baseline yet, because the monitor is
-        paused or its source is down, the baseline is made first. Returns the number of deleted rows.
+        Readings and calls are old after `retention`, and checks after the longer of `retention` and `CHECK_RETENTION`.
+        Checks that a frozen baseline uses are kept. If no check has made a monitor's baseline yet, because the monitor
+        is paused or its source is down, the baseline is made first.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
@@ -181,7 +183,7 @@ class MonitorScheduler:
                 running.is_abandoned = True
 
     def _claim_due(self) -> list[ClaimedCheck]:
-        """Claim checks that are due, and with them those that are due soon; only one process at a time does so."""
+        """Claim checks that are due, along with those due soon; only one process does this at a time."""
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
             due = with_soon_due(reader.due_monitors(now + MAX_EARLY, MAX_DUE_CHECKS), now)
@@ -194,7 +196,7 @@ class MonitorScheduler:
         return claimed
 
     def _claim(self, due: Sequence[tuple[Monitor, MonitorState]]) -> list[ClaimedCheck]:
-        """Claim those of these checks that no other process has claimed."""
+        """Claim the checks that no other process has claimed, and return them."""
         if not due:
             return []
         with self._context.ledger.write() as tx:
@@ -270,7 +272,7 @@ class MonitorScheduler:
             self._judge_and_record(running.checks, answers)
 
     def _judge_and_record(self, checks: Sequence[ClaimedCheck], answers: Sequence[Answer]) -> None:
-        """Evaluate the answers, record the results, and start the actions that were decided on."""
+        """Evaluate the answers, record the results, and start the resulting actions."""
         results = self._evaluator.judge_all(checks, answers)
         related = self._claim(self._related_checks(results))
         if related:
@@ -280,11 +282,11 @@ class MonitorScheduler:
         self._record(results)
 
     def _related_checks(self, results: Sequence[CheckResult]) -> list[tuple[Monitor, MonitorState]]:
-        """Return the other monitors of each source with a monitor that's about to roll back.
+        """Return the other monitors of each source that has an armed monitor with a new failure.
 
-        They're checked early, in the same transaction, since a source is suspect if many of its monitors fail together.
-        This happens only when the monitor has just failed, because it counts as a regular check for the others. If a
-        source has very many monitors, those that were checked longest ago are the sample.
+        They're checked early and recorded in the same transaction, because a source is suspect if many of its monitors
+        fail together. This happens only right after the failure, because it counts as a regular check for the others.
+        If a source has very many monitors, those that were checked longest ago are the sample.
         """
         sources = {
             result.monitor.rule.source
@@ -339,7 +341,7 @@ class MonitorScheduler:
             self._deliver_messages()
 
     def _announce_better_baseline(self, tx: LedgerTransaction, result: CheckResult) -> None:
-        """Announce in the version's thread that its own past days, which were better, replace its baseline."""
+        """Announce in the version's thread that a better baseline, from its own past days, replaces the old one."""
         own, term, monitor = result.baseline_replacement, result.term, result.monitor
         if own is None or own.replaced is None or term is None:
             return

@@ -23,7 +23,7 @@ class ThreadDispatcher:
         self._run_batch = handler
 
     def start(self) -> None:
-        """Do nothing: each batch gets its own thread."""
+        """Do nothing, because each batch gets its own thread."""
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
         """Start these batches immediately."""

@@ -36,7 +36,7 @@ class Freezes:
         )
 
     def handlers(self) -> ChangeHandlers:
-        """Return the handlers of `freeze` and `unfreeze`."""
+        """Return the handlers for `freeze` and `unfreeze`."""
         return {FreezeModel: self.freeze, UnfreezeModel: self.unfreeze}
 
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Sentence:
@@ -84,15 +84,15 @@ class Freezes:
         )
 
     def active_freeze(self, model: str) -> ActiveFreeze | None:
-        """Return the freeze of a model's Production that applies now, or None."""
+        """Return the freeze that currently applies to a model's Production, or None if there isn't one."""
         with self._context.ledger.read() as reader:
             return active_freeze(model, reader.freezes(), self._context.policy, self._context.clock.now())
 
     def redraw_cards(self) -> int:
-        """Redraw the cards of requests whose freeze has begun or ended over time since the last call; return how many.
+        """Redraw the cards of requests whose freeze has begun or ended since the last call; return how many.
 
-        The first call compares with the time when each request was opened. Edited freeze windows count, too; when
-        people freeze or unfreeze, the cards are redrawn immediately.
+        This is for freezes that begin or end as time passes, and for edited freeze windows; when people freeze or
+        unfreeze, the cards are redrawn immediately. The first call compares with the time when each request was opened.
         """
         now, policy = self._context.clock.now(), self._context.policy
         with self._context.ledger.read() as reader:
@@ -125,7 +125,7 @@ class Freezes:
         tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
 
     def _announce(self, tx: LedgerTransaction, freeze: Freeze, sentence: Sentence, trigger: str) -> None:
-        """Post in the channel, and redraw the cards of pending requests."""
+        """Post the sentence in the channel, and redraw the cards of pending Production requests."""
         policy = self._context.policy
         channel = policy.channel_for(freeze.model) if freeze.model else policy.channel
         tx.add_message(channel_message(f"{trigger}:{freeze.id}", channel, sentence))
@@ -152,21 +152,21 @@ class Freezes:
 
 
 def _schedule_state(policy: Policy, freezes: Sequence[Freeze], now: datetime) -> object:
-    """Return a value that changes when a freeze begins or ends over time."""
+    """Return a value that changes whenever a freeze begins or ends."""
     windows = [*policy.freeze, *(window for rules in policy.models.values() for window in rules.freeze)]
     spans = [cron_window_at(one.cron, one.lasts, one.zone, now) for one in windows]
     return spans, [freeze.id for freeze in freezes if freeze.is_active(now)]
 
 
 def _end_key(freeze: ActiveFreeze | None) -> str:
-    """Return a key for a freeze: its end."""
+    """Return a key for a freeze: its end time, `open` if it has none, or `none` if there's no freeze."""
     if freeze is None:
         return "none"
     return freeze.until.isoformat() if freeze.until else "open"
 
 
 def _require_one_target(model: str | None, all_models: bool, verb: str) -> str | None:
-    """Return the model, or None for all models. Raises BadInput if both or neither are given."""
+    """Return the model, or None for all models. Raises BadInput if both or neither is given."""
     if (model is None) is not all_models:
         raise BadInput(f"Name one model, or {verb} all models with --all.")
     return model

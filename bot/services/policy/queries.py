@@ -13,12 +13,12 @@ from bot.services.core.context import Context
 
 
 def policy_queries(context: Context) -> QueryHandlers:
-    """Return the handlers of queries about the policy."""
+    """Return the handlers for queries about the policy."""
     return {ShowPolicy: partial(_summarize_policy, context)}
 
 
 def _summarize_policy(context: Context, command: ShowPolicy) -> list[Sentence]:
-    """Return the rules for a model as sentences, and the freeze of its Production, if any."""
+    """Return a model's rules and its Production freeze, if any, as sentences."""
     policy = context.policy
     lines = describe_rules(policy, command.model, context.active_policy.revision)
     with context.ledger.read() as reader:

@@ -37,7 +37,7 @@ UNREADABLE_MESSAGE = "This version can't read the last policy in the audit log, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FileState:
-    """The file's state as of the last poll, unchanged `since` a time. It has either a policy or an error."""
+    """The file's state at the last poll, unchanged since `since`. It has either a policy or an error."""
 
     change_marker: object
     since: datetime
@@ -50,7 +50,7 @@ class _FileState:
 
 
 class PolicyReloader:
-    """Applies edits of the policy file.
+    """Applies edits to the policy file.
 
     Nothing counts as done until it's in the ledger; until then, each poll tries again. How long the file has been
     unchanged is measured from poll to poll, not by its modification time.
@@ -67,8 +67,8 @@ class PolicyReloader:
     def load_initial(self) -> None:
         """Choose the policy in effect at startup, before anything is served.
 
-        It's the file's, unless that loosens the last policy in the audit log: then the last one stays in effect until
-        the file has settled. Raises Misconfigured if the file can't be used, and LedgerUnavailable.
+        This is the file's policy, unless it loosens the last policy in the audit log; in that case, the last one stays
+        in effect until the file has settled. Raises Misconfigured if the file can't be used, and LedgerUnavailable.
         """
         state = self._poll_file()
         if state.error:
@@ -261,7 +261,7 @@ class PolicyReloader:
 def last_applied_policy(reader: LedgerReader, parse: Callable[[str], Policy]) -> tuple[Policy, str] | None:
     """Return the policy that a bot last put into effect, and its revision, for processes other than the bot.
 
-    Return None if there isn't one, or if this version can't read it. Raises LedgerUnavailable.
+    Return None if there isn't one, or if this version of Registrar can't read it. Raises LedgerUnavailable.
     """
     last = _last_applied(reader)
     policy = _parse_applied(last, parse) if last else None

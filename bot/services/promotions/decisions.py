@@ -68,10 +68,10 @@ class Voters:
         self._context = context
 
     def profiles_before_decision(self, request_id: str, new_approvals: int) -> Profiles:
-        """Return the profiles of the approvers if `new_approvals` more would be enough, or else an empty mapping.
+        """Return the approvers' profiles if `new_approvals` more would be enough, or else an empty mapping.
 
-        It's also empty if Slack doesn't respond: the executor checks everyone before the transition, and waits for
-        Slack. Raises UnknownRequest and LedgerUnavailable.
+        It's also empty if Slack doesn't respond, because the executor waits for Slack and checks everyone before the
+        transition. Raises UnknownRequest and LedgerUnavailable.
         """
         try:
             with self._context.ledger.read() as reader:
@@ -134,13 +134,13 @@ class Voters:
         return authorize(profile, permission, request.access_target, self._context.policy, self._context.clock.now())
 
     def facts_now(self, actor: Actor, decision: AccessDecision, profiles: Profiles) -> dict[str, Any]:
-        """Return the facts of a decision by `authorize_now`, for the audit log."""
+        """Return the facts behind a decision by `authorize_now`, for the audit log."""
         profile = profiles.get(slack_user_id(actor, self._context.policy) or "")
         return pack_caller_facts(profile, decision, self._context.active_policy.revision)
 
 
 def changes_since_opened(reader: LedgerReader, request: Request) -> Sentence | None:
-    """Return the change in the ledger that makes a request outdated, or None if there's none.
+    """Return the change in the ledger that makes a request outdated, or None if there isn't one.
 
     Transitions are read page by page, back to when the request was opened.
     """
@@ -167,12 +167,13 @@ class RequestDecisions:
     def change(
         self, caller: Caller, permission: Permission, request_id: str, origin: str
     ) -> Iterator[tuple[LedgerTransaction, Request, dict[str, Any]]]:
-        """Open the transaction in which `caller` changes a request. Lock the request, and check the permission.
+        """Open the transaction in which `caller` changes a request, lock the request, and check the permission.
 
-        The last value is what the audit event of the change says about the caller, and the facts of the permission.
+        Yields the transaction, the request, and the evidence for the change's audit event: who the caller is, and the
+        facts that the permission was decided on.
 
-        Refused and AlreadyDecided are audited with `permission` and `origin`, and raised, even if the body of the
-        `with` statement raises them. Also raises UnknownRequest and LedgerUnavailable.
+        Refused and AlreadyDecided are audited with `permission` and `origin` and then raised, including those that the
+        body of the `with` statement raises. Also raises UnknownRequest and LedgerUnavailable.
         """
         with recording_refusals(
             self._context.ledger,
@@ -198,7 +199,7 @@ class RequestDecisions:
             yield tx, request, {"by": describe_caller(caller, self._context.policy), "facts": facts}
 
     def _with_file_gate(self, tx: LedgerTransaction, request: Request) -> Request:
-        """Return the request with the current result of the gate `integrity`, which is saved if it's new."""
+        """Return the request with the current result of the `integrity` gate, which is saved if it's new."""
         if self._context.policy.rules_for(request.model).integrity(request.target) != "required":
             return request
         current = with_file_gate(request, file_facts(tx.digest(digest_id_of(request))))
@@ -207,7 +208,7 @@ class RequestDecisions:
         return current
 
     def require_hashed(self, reader: LedgerReader, request: Request) -> None:
-        """Raise Refused if the rule requires the same files, and they're still being hashed."""
+        """Raise Refused if the rule requires unchanged files and they're still being hashed."""
         if self._context.policy.rules_for(request.model).integrity(request.target) == "required":
             digest = reader.digest(digest_id_of(request))
             if digest and digest.state is DigestState.WAITING:
@@ -216,7 +217,7 @@ class RequestDecisions:
     def require_allowed(self, caller: Caller, request_id: str, permission: Permission) -> Request:
         """Return the request if `caller` has `permission` on it now, for example before a modal opens.
 
-        It's checked again when they act. Raises like `change`.
+        The permission is checked again when they act. Raises the same errors as `change`.
         """
         with self.change(caller, permission, request_id, "slack") as (_, request, _evidence):
             pass
@@ -225,9 +226,9 @@ class RequestDecisions:
     def _require_allowed(
         self, tx: LedgerTransaction, caller: Caller, permission: Permission, request: Request
     ) -> dict[str, Any]:
-        """Check the permission, and that the request can still be changed; end it if it expired or is outdated.
+        """Check the permission, and that the request can still be changed; end it if it's expired or outdated.
 
-        Return the facts that the permission was decided on.
+        Return the facts that the decision on the permission was based on.
         """
         now, policy = self._context.clock.now(), self._context.policy
         revision = self._context.active_policy.revision
@@ -254,7 +255,7 @@ class RequestDecisions:
     def approve(self, tx: LedgerTransaction, request: Request, approvals: Sequence[Vote]) -> Request:
         """Approve a request and add its transition, in one transaction so that a crash loses neither.
 
-        `approvals`: those that count, oldest first; the last one decided.
+        `approvals` are the ones that count, oldest first; the last one decided the request.
         """
         now, last_vote = self._context.clock.now(), approvals[-1]
         approved = request.with_state(RequestState.APPROVED, decided_at=now, decided_by=last_vote.voter)
@@ -284,8 +285,8 @@ class RequestDecisions:
     ) -> Request:
         """End a request, and return it with its new state.
 
-        `decided_by` is who ended it, None if Registrar did. `why` is the outcome that people read. `evidence` is what
-        the audit log records about who ended it.
+        `decided_by` is who ended it, or None if Registrar did. `why` is the outcome that people read. `evidence` is
+        what the audit log records about who ended it.
         """
         now = self._context.clock.now()
         ended = request.with_state(state, decided_at=now, decided_by=decided_by, outcome=why)
@@ -307,12 +308,12 @@ class RequestDecisions:
         return self.end(tx, request, RequestState.EXPIRED, EventTag.EXPIRED, None, "No one decided in time.")
 
     def end_if_outdated(self, tx: LedgerTransaction, request: Request) -> Request | None:
-        """End a pending request if the ledger knows that it's outdated, and return it; return None if it isn't."""
+        """End and return a pending request if the ledger shows that it's outdated; otherwise, return None."""
         why = self.why_outdated(tx, request)
         return None if why is None else self.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def why_outdated(self, reader: LedgerReader, request: Request) -> Sentence | None:
-        """Return why a request is outdated according to the ledger, or None. The registry isn't read."""
+        """Return why a request is outdated according to the ledger, or None if it isn't. The registry isn't read."""
         # An older version of Registrar recorded no rule.
         if request.seen and request.seen.rule != self._context.policy.fingerprint(request.model, request.target):
             return rule_changed_reason(request)
@@ -333,7 +334,7 @@ class RequestDecisions:
     def record(
         self, tx: LedgerTransaction, request: Request, tag: EventTag, actor: Actor | None, **fields: Any
     ) -> None:
-        """Add an audit event about the request; `fields` are those of `request_event`."""
+        """Add an audit event about the request; `fields` are passed to `request_event`."""
         tx.add_audit_event(request_event(request, tag, actor, self._context.clock.now(), **fields))
 
     def redraw(self, tx: LedgerTransaction, request: Request, trigger: str) -> None:
@@ -342,7 +343,7 @@ class RequestDecisions:
 
 
 def final_tag_update(tx: LedgerReader, request: Request, at: datetime, *, line: str = "", alias: str = "") -> TagUpdate:
-    """Return the tag update for the version of a request that ends in this transaction.
+    """Return the tag update for a version whose request ends in this transaction.
 
     `line` is appended to the version's description. `alias`, if set, is removed from the version. Tags that were
     written after the request was opened are kept.

@@ -41,8 +41,9 @@ class RequestUpkeep:
     def end_outdated(self) -> int:
         """End the pending requests that are outdated according to the ledger; return the number of requests.
 
-        A request is outdated if its policy rule has changed, or if a later registry snapshot shows a different
-        incumbent or the version in a different stage. The registry isn't read.
+        A request is outdated if its policy rule has changed, if it now needs more approvals, if a later registry
+        snapshot shows a different incumbent or the version replaced or in a different stage, or if the ledger has a
+        later transition or block that affects it. The registry isn't read.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)

@@ -45,11 +45,11 @@ class GateChecks:
         self._queries = queries
 
     def handlers(self) -> QueryHandlers:
-        """Return the handler of `validate`."""
+        """Return the handler for `validate`."""
         return {Validate: self.validate_gates}
 
     def validate_gates(self, command: Validate) -> tuple[VersionInfo, RequestSnapshot]:
-        """Return a version and its gate results for a stage. Raises UnknownModel, UnknownVersion."""
+        """Return a version and its gate results for a stage. Raises UnknownModel and UnknownVersion."""
         model, versions = self._queries.model_and_versions(command.model)
         version = resolve_version(command.version, model, versions)
         return version, self.take_snapshot(model, versions, version, command.to, results_by_metric(command.validation))
@@ -69,8 +69,8 @@ class GateChecks:
 
         `validation` holds metrics that the requester reports. All runs are read with one request. Model files are read
         only if a gate needs them, or if `with_callers` is set, to compare signatures for callers. `changed_files` are
-        paths that differ from what was recorded, in addition to those that the ledger knows. Raises Unreachable, also
-        if blocks can't be read from the ledger.
+        paths that differ from what was recorded; if there are any, they replace those that the ledger knows. Raises
+        Unreachable, including when blocks can't be read from the ledger.
         """
         context, rule = self._context, self._context.policy.rules_for(model.name).rule(target) or TargetRule()
         incumbent = stage_incumbent(TransitionFacts(versions=tuple(versions)), target)
@@ -117,7 +117,7 @@ class GateChecks:
         )
 
     def _file_facts(self, version: VersionInfo, changed_files: Sequence[str]) -> FileFacts | None:
-        """Return what the gate `integrity` reads; None at a terminal on another machine, which has no ledger."""
+        """Return what the `integrity` gate reads, or None at a terminal on another machine, which has no ledger."""
         try:
             with self._context.ledger.read() as reader:
                 digest = reader.digest(digest_id(version))
@@ -128,7 +128,7 @@ class GateChecks:
         return file_facts(digest)
 
     def _blocked_by(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> RollbackBlock | None:
-        """Return what blocks a version: its own block, or that of another version with the same files."""
+        """Return the block on a version or, if it has none, on another version with the same files; else None."""
         blocks = blocks_for_gates(
             self._context, [version, *(other for other in versions if version.has_same_files_as(other))]
         )
@@ -141,7 +141,7 @@ class GateChecks:
         target: Stage,
         read_package: Callable[[int], ModelPackage | None],
     ) -> CallerImpact:
-        """Return what changes for callers, and why a rollback couldn't undo it if that matters for this transition."""
+        """Return what changes for callers and, if it matters for this transition, why a rollback couldn't undo it."""
         can_roll_back = target is Stage.PRODUCTION and self._has_rollback_monitor(version.model)
         if holder is None:
             return CallerImpact(no_rollback=no_earlier_version_reason() if can_roll_back else None)
@@ -172,7 +172,8 @@ class GateChecks:
         """Check all gates of a request again, right before its transition.
 
         `changed_files` are the files that were added, removed, or resized since they were recorded. Return None if the
-        request has no snapshot to compare with. If the policy rule has changed, the snapshot has only the new rule.
+        request has no snapshot to compare with. If the policy rule has changed or the model or version is gone, return
+        a snapshot with only the current rule and policy revision.
         """
         if request.seen is None:
             return None
@@ -190,9 +191,10 @@ class GateChecks:
         )
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
-        """Return when the version moved to Staging, according to the ledger; None if it isn't in Staging.
+        """Return when the version entered Staging, according to the ledger, or None if it isn't in Staging.
 
-        If someone moved it in MLflow, return the time of the registry's last change: it has been there since then.
+        If someone put it there in MLflow, return when the registry last changed it; it's been there at least since
+        then.
         """
         if version.stage is not Stage.STAGING:
             return None

@@ -66,7 +66,7 @@ class RequestOpening:
         self._decisions = decisions
 
     def handlers(self) -> RegistryChangeHandlers:
-        """Return the handler of `promote`."""
+        """Return the handler for `promote`."""
         return {Promote: self.execute}
 
     def execute(self, queued: QueuedCommand, command: Promote) -> CommandResult:
@@ -116,7 +116,7 @@ class RequestOpening:
         return CommandResult(request=request, transition_id=promotion_id(request), due_model=request.model)
 
     def _require_enough_approvers(self, access_target: AccessTarget, rule: TargetRule) -> EligibleApprovers:
-        """Return the people in a rule's list of approvers, read from Slack.
+        """Return the approvers that a rule lists, as read from Slack.
 
         Raises TooFewApprovers if a request under this rule could never get enough approvals.
         """
@@ -218,9 +218,9 @@ class RequestOpening:
 def _with_current_tags_and_blocks(
     tx: LedgerTransaction, request: Request, version: VersionInfo, versions: Sequence[VersionInfo], from_number: int
 ) -> Request:
-    """Return the request with the tags that it replaces: the version's tags, with ledger updates from `from_number` on.
+    """Return the request with the tags that it replaces: the version's, plus ledger updates from `from_number` on.
 
-    The gate `not_blocked` passes if the version was unblocked after the gates were checked.
+    Its `not_blocked` gate passes if the version was unblocked after the gates were checked.
     """
     tags: dict[str, str | None] = dict(version.tags)
     for update in tx.tag_updates(request.model, version=request.version, from_number=from_number):

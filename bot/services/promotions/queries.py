@@ -23,21 +23,21 @@ _UNREADABLE = "The audit log has events that can't be read. Run {verify}."
 
 
 def request_queries(context: Context) -> QueryHandlers:
-    """Return the handlers of queries about requests."""
+    """Return the handlers for queries about requests."""
     return {ListRequests: partial(_open_requests, context)}
 
 
 def _open_requests(context: Context, command: ListRequests) -> list[tuple[Request, list[Vote]]]:
-    """Return the open requests with their votes, newest first; only for the given model, if any."""
+    """Return the open requests, or only those of the given model, with their votes, newest first."""
     with context.ledger.read() as reader:
         requests = reader.requests(model=command.model, states=OPEN_STATES)
         return [(request, reader.votes(request.id)) for request in requests]
 
 
 def replay_request(reader: LedgerReader, request_id: str, parse: Callable[[str], Policy]) -> list[ReplayStep]:
-    """Return the steps of a request's decision, derived again from the audit log: see `replay`.
+    """Return the steps of a request's decision, derived again from the audit log. See `replay`.
 
-    Raises UnknownRequest, LedgerUnavailable, and BadInput for events that aren't events anymore.
+    Raises UnknownRequest, LedgerUnavailable, and BadInput if events were edited so that they can't be read.
     """
     model, subjects = reader.request(request_id).model, {request_id, f"ask:{request_id}"}
     try:

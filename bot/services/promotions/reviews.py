@@ -34,13 +34,13 @@ class Reviews:
         self._decisions = decisions
 
     def handlers(self) -> ChangeHandlers:
-        """Return the handler of `review`."""
+        """Return the handler for `review`."""
         return {Review: self.review}
 
     def review(self, caller: Caller, command: Review, *, origin: str) -> CommandResult:
         """Record someone's review of a break-glass request. A request has at most one review.
 
-        Raises UnknownRequest, BadInput without a reason, Refused and AlreadyDecided (both are audited), and
+        Raises UnknownRequest, BadInput if there's no reason, Refused and AlreadyDecided (both are audited), and
         LedgerUnavailable.
         """
         if not command.reason:

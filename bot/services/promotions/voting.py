@@ -26,7 +26,7 @@ MAX_PENDING = 10_000  # pending requests at a time; there is at most one per mod
 
 
 class Requests:
-    """The commands on a pending request. Each command is one transaction; the audit log records its `origin`.
+    """Commands on a pending request. Each one is a single transaction; the audit log records its `origin`.
 
     All commands raise UnknownRequest, Refused and AlreadyDecided (both are audited), and LedgerUnavailable.
     """
@@ -37,7 +37,7 @@ class Requests:
         self._voters = Voters(context)
 
     def handlers(self) -> ChangeHandlers:
-        """Return the handlers of the commands that decide or cancel a request."""
+        """Return the handlers for the commands that decide or cancel a request."""
         return {
             Approve: self.approve,
             Reject: self.reject,
@@ -70,7 +70,7 @@ class Requests:
         return card_link(request, self._context.policy.channel_for(request.model), "the card")
 
     def reject(self, caller: Caller, command: Reject, *, origin: str) -> CommandResult:
-        """Record a rejection, which ends the request. Raises BadInput without a reason."""
+        """Record a rejection, which ends the request. Raises BadInput if there's no reason."""
         if not command.reason:
             raise BadInput("A rejection needs a reason for the requester.")
         with self._decisions.change(caller, Permission.REJECT, command.request, origin) as (tx, request, by):
@@ -99,7 +99,7 @@ class Requests:
     def override_gates(self, caller: Caller, command: Override, *, origin: str) -> CommandResult:
         """Override the failed gates of a pending request, and approve it if it has enough approvals.
 
-        Raises BadInput without a reason, and Refused if no gate failed.
+        Raises BadInput if there's no reason, and Refused if no gate failed.
         """
         if not command.reason:
             raise BadInput("An override needs a reason. It's shown on the card and in the audit log.")
@@ -145,7 +145,7 @@ class Requests:
             self._decisions.end(tx, request, RequestState.STALE, EventTag.STALE, None, str(why))
 
     def profiles_before_unblocking(self, model: str, version: int) -> Profiles:
-        """Return the profiles of the approvers of requests that may be waiting only for `version` to be unblocked.
+        """Return the approvers' profiles for requests that may be waiting only for `version` to be unblocked.
 
         Raises LedgerUnavailable.
         """
@@ -161,10 +161,10 @@ class Requests:
     def pass_blocked_gate(
         self, tx: LedgerTransaction, model: str, version: int, block_id: str, profiles: Profiles
     ) -> None:
-        """Pass the gate `not_blocked` of a version's pending requests, in the transaction that removes `block_id`.
+        """Pass the `not_blocked` gate of pending requests that a block on `version` stops.
 
-        Requests that need nothing else are approved; the executor checks everything again. `profiles` come from
-        `profiles_before_unblocking`.
+        Call this in the transaction that removes the block, `block_id`. Requests that need nothing else are approved;
+        the executor checks everything again. `profiles` come from `profiles_before_unblocking`.
         """
         for pending in tx.requests(model=model, states=[RequestState.PENDING], limit=MAX_PENDING):
             if not _is_blocked_by(pending, version):
@@ -176,9 +176,10 @@ class Requests:
                 self._decisions.redraw(tx, tx.request(pending.id), f"unblocked:{block_id}")
 
     def decide_if_complete(self, tx: LedgerTransaction, request_id: str, profiles: Profiles) -> bool:
-        """Decide a pending request if its votes are complete, in the caller's transaction; return whether it was.
+        """Decide a pending request if its votes are complete; return whether it was decided.
 
-        An approval lapses if its voter can no longer approve, according to `profiles`. An outdated request ends.
+        This runs in the caller's transaction. An approval lapses if its voter can't approve anymore, according to
+        `profiles`. An outdated request ends instead.
         """
         request = tx.lock_request(request_id)
         if (
@@ -237,5 +238,5 @@ class Requests:
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:
-    """Return whether a block on `version` stops this request: it's for that version, or one with the same files."""
+    """Return whether a block on `version` stops this request, which is for it or one with the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version

@@ -24,7 +24,10 @@ MAX_MODELS_ANNOUNCED = 5  # by one poll, with a message each in a channel; more 
 
 
 def shared_announcements(context: Context, models: Iterable[ModelInfo]) -> dict[str, OutboxMessage]:
-    """Return the message about all `models` with new versions of a channel, by channel; none if they are few."""
+    """Return a shared message about new versions for each channel with many of the `models`, by channel.
+
+    A channel with at most `MAX_MODELS_ANNOUNCED` of them has none, because each gets its own message.
+    """
     by_channel: dict[str, list[ModelInfo]] = defaultdict(list)
     for model in models:
         by_channel[context.policy.channel_for(model.name)].append(model)
@@ -46,8 +49,8 @@ def describe_metrics(
 ) -> dict[int, Sentence]:
     """Return the metrics of the `announced` versions, by number, compared with the one of `versions` in Production.
 
-    Runs that aren't in `known_runs` are read. An announcement doesn't wait for its metrics: if they can't be read,
-    they're left out.
+    Runs that aren't in `known_runs` are read. If metrics can't be read, they're left out, because an announcement
+    doesn't wait for them.
     """
     others = [version for version in versions if version not in announced]
     in_production = [version for version in others if version.stage is Stage.PRODUCTION]
@@ -84,8 +87,8 @@ def announce_versions(
 ) -> bool:
     """Announce new versions, of which `version` is the newest; return False if they were already announced.
 
-    `metrics` are the newest one's, from `describe_metrics`, if they're known. `shared` is the message that announces
-    them together with other models' versions, if there's one.
+    `metrics` describes the newest one, from `describe_metrics`, if known. `shared` is the message, if any, that
+    announces them together with other models' versions.
     """
     notice = DriftNotice(
         id=_announcement_id(version),

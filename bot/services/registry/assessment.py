@@ -42,10 +42,11 @@ VersionFiles = ModelPackage | Sentence | None  # a sentence says why they weren'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAssessor:
-    """Reads a registry and assesses it.
+    """Reads and assesses a registry.
 
-    `policy` is one to compare with, if any. Without `reads_files`, signatures are unknown. `show_progress` is called
-    with a text whenever there's progress; `now` is the current time.
+    `policy`, if given, is the policy whose Production gates the versions in Production are checked against. Without
+    `reads_files`, signatures are unknown. `show_progress` is called with a text at each step; `now` is the current
+    time.
     """
 
     registry: ModelRegistry
@@ -56,11 +57,11 @@ class RegistryAssessor:
     show_progress: Callable[[str], object] = field(default=lambda text: None)
 
     def assess(self) -> RegistryAssessment:
-        """Return the assessment. Raises RegistryUnreachable, and RegistryRefused.
+        """Return the assessment. Raises RegistryUnreachable and RegistryRefused.
 
-        Requests: one per 1,000 models, one per 5,000 versions, one per 1,000 runs of versions in Production, one for
-        the experiments, and a few for each of these versions' files. A registry that can't list all versions at once
-        takes one for each model instead.
+        Takes one request per 1,000 models, one per 5,000 versions, one per 1,000 runs of versions in Production, one
+        for the experiments, and a few for the files of each version in Production. If the registry can't list all
+        versions at once, listing them takes one request per model instead.
         """
         self.show_progress("Reading models…")
         models = {model.name: model for model in self.registry.models()}
@@ -93,7 +94,7 @@ class RegistryAssessor:
         )
 
     def _versions(self, names: Iterable[str]) -> Mapping[str, Sequence[VersionInfo]]:
-        """Return the versions of each model, and none of anything that isn't a model."""
+        """Return the versions of each of these models, without versions of anything that isn't a model."""
         by_model: dict[str, list[VersionInfo]] = {name: [] for name in names}
         self.show_progress("Reading versions…")
         for version in self._all_versions(list(by_model)):
@@ -111,7 +112,7 @@ class RegistryAssessor:
         return [version for versions in listed for version in versions]
 
     def _files(self, versions: Sequence[VersionInfo]) -> list[VersionFiles]:
-        """Return what each version's files say, or why they weren't read."""
+        """Return each version's package (None if it has none), or why its files weren't read."""
         if not self.reads_files:
             return [_NOT_READ for _ in versions]
         unreachable: list[VersionInfo] = []

@@ -27,8 +27,8 @@ MAX_CACHED_RUNS = 20_000  # runs; about 1 KB each with 30 metrics
 class Comparisons:
     """Compares versions by their runs' metrics.
 
-    The metrics are cached. They're read again only for versions in Staging and Production, whose runs can still log new
-    ones.
+    The metrics of finished runs are cached. They're reread only for versions in Staging and Production, whose runs can
+    still log new ones.
     """
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
@@ -37,13 +37,13 @@ class Comparisons:
         self._run_cache = _RunCache(MAX_CACHED_RUNS)
 
     def handlers(self) -> QueryHandlers:
-        """Return the handlers of `compare` and `best`."""
+        """Return the handlers for `compare` and `best`."""
         return {Compare: self.compare, FindBest: self.best}
 
     def compare(self, command: Compare) -> Comparison:
-        """Compare the given versions, or all, with the one in Production.
+        """Compare the given versions, or all of them, with the one in Production.
 
-        Raises UnknownModel, UnknownVersion, and BadInput for a metric that none of them has.
+        Raises UnknownModel, UnknownVersion, and BadInput if none of them has a requested metric.
         """
         versions = self._fetch_versions(command.model)
         chosen = self._select_versions(command.model, command.versions, versions) if command.versions else versions
@@ -58,7 +58,7 @@ class Comparisons:
         return comparison.best_version(compared, command.metric, lowest=command.lowest or None)
 
     def _fetch_versions(self, model: str) -> list[VersionInfo]:
-        """Return the versions, newest first. One request, or two if there are none."""
+        """Return the model's versions, newest first. One request, or a few more if it has none."""
         versions = self._context.registry.versions(model)
         if versions and versions[0].model == model:
             return versions
@@ -67,7 +67,7 @@ class Comparisons:
     def _select_versions(
         self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]
     ) -> list[VersionInfo]:
-        """Return the given versions, newest first. Aliases need one more request."""
+        """Return the versions that `refs` name, newest first. Aliases take one more request."""
         needs_aliases = any(ref.kind == "alias" for ref in refs)
         about = self._context.registry.model(model) if needs_aliases else ModelInfo(name=model)
         found = {one.version: one for one in (resolve_version(ref, about, versions) for ref in refs)}
@@ -103,7 +103,7 @@ class Comparisons:
 
 
 def _gated_metrics(rules: ModelRules) -> list[str]:
-    """Return the metrics that a version's gates check, those for Production first."""
+    """Return the metrics that a model's gates check, those for Production first."""
     stage_rules = [rule for stage in reversed(TARGET_STAGES) if (rule := rules.rule(stage))]
     return [gate.metric for rule in stage_rules for gate in rule.gates if isinstance(gate, MetricGate)]
 
@@ -117,7 +117,7 @@ class _RunCache:
         self._lock = threading.Lock()
 
     def get(self, ids: Iterable[str]) -> dict[str, RunInfo]:
-        """Return the runs that are cached, by ID."""
+        """Return the runs with these IDs that are cached, by ID."""
         with self._lock:
             found = {run_id: self._runs[run_id] for run_id in ids if run_id in self._runs}
             for run_id in found:

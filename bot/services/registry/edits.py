@@ -30,7 +30,7 @@ class RegistryEdits:
         self._access = access
 
     def handlers(self) -> RegistryChangeHandlers:
-        """Return the handlers of the commands that edit the registry."""
+        """Return the handlers for the commands that edit the registry."""
         return {Describe: self.set_description, SetTags: self.set_tags, Archive: self.archive}
 
     def set_description(self, queued: QueuedCommand, command: Describe) -> CommandResult:
@@ -86,9 +86,9 @@ class RegistryEdits:
         return CommandResult(transition_id=transition_id, due_model=command.model)
 
     def repair_stage(self, caller: Caller, notice_id: str, *, origin: str) -> str:
-        """Add the transition that repairs a stage with several holders; return the model to execute it for.
+        """Add the transition that repairs a stage with several holders; return the model, for the executor.
 
-        Raises UnknownRequest, Refused (audited), and LedgerUnavailable.
+        Raises UnknownRequest, Refused (audited if it's about permission), and LedgerUnavailable.
         """
         with self._context.ledger.read() as reader:
             notice = reader.drift_notice(notice_id)

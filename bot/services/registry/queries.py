@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class RegistryQueries:
-    """Reads models, versions, and model cards. Nothing here changes anything."""
+    """Reads models, versions, and model cards. Changes nothing."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def handlers(self) -> QueryHandlers:
-        """Return the handlers of queries about models and versions."""
+        """Return the handlers for queries about models and versions."""
         return {ListModels: lambda command: self.models(command.text), ShowModel: self._show}
 
     def _show(self, command: ShowModel) -> ModelView | VersionCard:
@@ -49,14 +49,14 @@ class RegistryQueries:
         return self.version_card(command.model, command.version)
 
     def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose name contains `text`."""
+        """Return the models whose names contain `text`."""
         return self._context.registry.models(text)
 
     def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
         """Return a model and its versions, newest first, with two registry requests.
 
-        Raises UnknownModel with the closest name. That includes a name with different case, which some databases would
-        find, because policy rules match exact names.
+        Raises UnknownModel, which suggests the closest name. A name that differs only in case also raises it, even
+        though some databases would find it, because policy rules match exact names.
         """
         try:
             model, versions = self._context.registry.model(name), self._context.registry.versions(name)
@@ -66,7 +66,10 @@ class RegistryQueries:
         return model, versions
 
     def model_view(self, name: str) -> ModelView:
-        """Return everything about a model, without requests if the ledger is unavailable. Raises UnknownModel."""
+        """Return a model with its versions, open requests, and blocks. Raises UnknownModel.
+
+        Omits the requests and the blocks if the ledger is unavailable.
+        """
         model, versions = self.model_and_versions(name)
         requests: list[Request] = []
         with suppress(LedgerUnavailable), self._context.ledger.read() as reader:
@@ -83,9 +86,9 @@ class RegistryQueries:
         return _with_aliases(resolve_version(ref, model, versions), model)
 
     def version_card(self, name: str, ref: VersionRef) -> VersionCard:
-        """Return the model card of one version. Raises UnknownModel and UnknownVersion.
+        """Return a version's model card. Raises UnknownModel and UnknownVersion.
 
-        Omits facts from model files or the ledger if those can't be read.
+        Omits facts from the model's files or the ledger if they can't be read.
         """
         model, versions = self.model_and_versions(name)
         version = _with_aliases(resolve_version(ref, model, versions), model)

@@ -1,4 +1,4 @@
-"""Register versions from runs with a proposed semver."""
+"""Register versions from runs, each with a proposed semver."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Registration:
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
     def handlers(self) -> RegistryChangeHandlers:
-        """Return the handler of `register`."""
+        """Return the handler for `register`."""
         return {Register: self.execute}
 
     def execute(self, queued: QueuedCommand, command: Register) -> CommandResult:
         """Register a version, audit it, and announce it in the channel. See `RegistryChangeHandler`.
 
-        Creates the version unless an earlier attempt did, and sets the recorded semver if there is one. Raises
-        UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, and Busy.
+        Creates the version unless an earlier attempt did, and sets the semver that was recorded then, if there is one.
+        Raises UnknownRun, UnknownVersion, BadInput, RegistryRefused, RegistryUnreachable, and Busy.
         """
         run = self._context.tracker.runs([command.run_id]).get(command.run_id)
         if run is None or run.is_deleted:
@@ -89,7 +89,7 @@ class Registration:
 
     @contextmanager
     def _exclusive(self, model: str) -> Iterator[None]:
-        """Wait until no other process is registering a version of this model. Raises Busy after LOCK_TIMEOUT."""
+        """Hold the lease on registering this model's versions, once it's free. Raises Busy after LOCK_TIMEOUT."""
         name = _lease_name(model)
         deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
@@ -203,7 +203,7 @@ class Registration:
         return proposal
 
     def _require_exact_name(self, name: str, versions: Sequence[VersionInfo]) -> None:
-        """Raise UnknownModel if the model exists with different case; a new name is fine."""
+        """Raise UnknownModel if an existing model's name differs only in case; a new name is fine."""
         try:
             stored_name = versions[0].model if versions else self._context.registry.model(name).name
         except UnknownModel:
@@ -237,7 +237,7 @@ class Registration:
         )
 
     def _read_base(self, others: Sequence[VersionInfo]) -> BaseVersion | None:
-        """Return the version that the new one is compared with."""
+        """Return the version to compare the new one with, or None."""
         version = base_version(others)
         if version is None:
             return None
@@ -247,7 +247,7 @@ class Registration:
         return BaseVersion(version=version.version, stage=version.stage, semver=version.semver, build=build)
 
     def _read_build(self, version: VersionInfo, run: RunInfo, package: ModelPackage | None) -> BuildFacts:
-        """Return the facts for the semver rules."""
+        """Return the facts about a version that the semver rules use."""
         return BuildFacts(
             signature=package.signature if package else None,
             flavors=package.flavors if package else (),
@@ -258,7 +258,10 @@ class Registration:
 
 
 def registration_event(reader: LedgerReader, queued: QueuedCommand) -> Event | None:
-    """Return the audit event of the version that a command registered, searching back to when it was queued."""
+    """Return the audit event for the version that a command registered, or None.
+
+    Searches back to when the command was queued.
+    """
     model, run, before = str(queued.command["model"]), queued.command["run_id"], None
     while events := reader.latest_audit_events(
         model=model, tags=[EventTag.REGISTERED], since=queued.at, before_number=before
@@ -275,7 +278,7 @@ def _recent_registrations(reader: LedgerReader, model: str) -> list[ChainedEvent
 
 
 def _recorded_proposal(recorded_event: Event) -> SemverProposal:
-    """Return the recorded proposal, with its reasons as one text. Its bump isn't recorded, so it's None."""
+    """Return the recorded proposal, with its reasons joined into one. `bump` isn't recorded, so it's None."""
     facts = recorded_event.evidence
     return SemverProposal(
         semver=facts["semver"],

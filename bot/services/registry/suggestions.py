@@ -1,6 +1,6 @@
-"""What a form's menus offer: from the ledger, and from what the registry said a moment ago.
+"""The choices in a form's menus, from the ledger and from recent registry reads.
 
-Nothing here waits for the registry, except `refresh`, which runs after the acknowledgment.
+Nothing here waits for the registry, except `refresh`, which runs after Slack's request is acknowledged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentRead:
-    """What the registry said about a model at `at`: the model and its versions, newest first, or that there's none."""
+    """What the registry said about a model at `at`: the model and its versions, newest first, or that it's unknown."""
 
     at: datetime
     model: ModelInfo | None = None
@@ -51,7 +51,7 @@ class RecentRead:
 
 
 class Suggestions:
-    """Offers models, versions, and metrics for what someone has typed so far."""
+    """Suggests models, versions, and metrics that match what someone has typed so far."""
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
@@ -61,15 +61,15 @@ class Suggestions:
         self._lock = threading.Lock()
 
     def models(self, typed: str) -> list[Choice]:
-        """Return the models that fit what was typed. Raises LedgerUnavailable."""
+        """Return the models that match what was typed. Raises LedgerUnavailable."""
         with self._context.ledger.read() as reader:
             names = reader.model_names()
         return matching_choices([Choice(name, name) for name in names], typed, _accepted_by(check_model_name))
 
     def versions(self, model: str, typed: str, target: Stage) -> list[Choice]:
-        """Return the model's versions that fit what was typed, newest first.
+        """Return the model's versions that match what was typed, newest first.
 
-        `target` is the stage whose first gate says what the best version is. Raises LedgerUnavailable.
+        `target` is the stage whose first metric gate decides which version is marked as best. Raises LedgerUnavailable.
         """
         with self._context.ledger.read() as reader:
             versions = self._versions(model, reader.registry_snapshot(model))
@@ -77,7 +77,7 @@ class Suggestions:
         return matching_choices(choices, typed, _accepted_by(parse_version_ref))
 
     def rollback_targets(self, model: str, typed: str) -> list[Choice]:
-        """Return the versions that Production can be rolled back to, the one that served last first.
+        """Return the rollback targets that match what was typed, the one that served most recently first.
 
         Raises LedgerUnavailable.
         """
@@ -95,7 +95,7 @@ class Suggestions:
         return matching_choices(choices, typed, _accepted_by(parse_version_ref))
 
     def metrics(self, model: str, typed: str) -> list[Choice]:
-        """Return the metrics that the model's runs logged, its gates check, or its monitors read."""
+        """Return the matching metrics that the model's runs logged, its gates check, or its monitors read."""
         recent = self._recent.get(model)
         logged = sorted({name for metrics in recent.metrics.values() for name in metrics}) if recent else []
         with self._context.ledger.read() as reader:
@@ -104,7 +104,10 @@ class Suggestions:
         return matching_choices([Choice(name, name) for name in names], typed, lambda text: True)
 
     def check(self, model: str, ref: VersionRef) -> None:
-        """Raise UnknownModel or UnknownVersion if the registry said so within the last minute; it isn't read."""
+        """Raise UnknownModel or UnknownVersion if a registry read in the last minute showed that.
+
+        Doesn't read the registry.
+        """
         recent = self._recent.get(model)
         if recent is None or self._context.clock.now() - recent.at > RELIABLE_FOR:
             return
@@ -118,7 +121,7 @@ class Suggestions:
             raise
 
     def refresh(self, model: str) -> None:
-        """Read a model's versions and their metrics, with up to four requests; not more often than every 5 seconds.
+        """Read a model's versions and their metrics with up to four requests, at most once every 5 seconds.
 
         Does nothing while the registry is known to be unavailable.
         """
@@ -156,7 +159,7 @@ class Suggestions:
         return RecentRead(at=at, model=model, versions=versions, metrics=metrics)
 
     def _versions(self, model: str, snapshot: RegistrySnapshot | None) -> list[VersionInfo]:
-        """Return the versions, newest first: as read from the registry, with the stages of a newer snapshot."""
+        """Return the versions from the last registry read, newest first, updated from the snapshot if it's newer."""
         recent = self._recent.get(model)
         known = {version.version: version for version in recent.versions} if recent else {}
         if snapshot and (recent is None or snapshot.at > recent.at):
@@ -175,7 +178,10 @@ class Suggestions:
         return version_choices(versions, blocks, notes, self._context.clock.now())
 
     def _best_notes(self, model: str, target: Stage) -> dict[int, str]:
-        """Return a note for the best version, by the first metric that a gate checks, or else the policy lists."""
+        """Return a note for the best version, by number; empty if it isn't known.
+
+        The first metric that a gate checks decides, or else the first that the policy lists.
+        """
         recent, catalog = self._recent.get(model), self._context.policy.metrics_for(model)
         metric = next(iter([*self._gated_metrics(model, target), *catalog.settings]), None)
         if recent is None or metric is None:
@@ -190,7 +196,7 @@ class Suggestions:
 
 
 def _accepted_by(parse: Callable[[str], object]) -> Callable[[str], bool]:
-    """Return whether `parse` accepts a text, as a function."""
+    """Return a function that returns whether `parse` accepts a text."""
 
     def is_accepted(text: str) -> bool:
         try:

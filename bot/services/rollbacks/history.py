@@ -1,4 +1,4 @@
-"""Read the history of Production: which version served when, and who decided."""
+"""Read Production history: which version served when, and who decided."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ TRANSITIONS_PAGE_SIZE = 100  # transitions on the first page; the total doubles 
 
 
 class ProductionHistory:
-    """Reads from the ledger which versions were in Production, and when."""
+    """The ledger's record of which versions were in Production, and when."""
 
     def __init__(self, context: Context, queries: RegistryQueries) -> None:
         self._context = context
         self._queries = queries
 
     def handlers(self) -> QueryHandlers:
-        """Return the handler of `history`."""
+        """Return the handler for `history`."""
         return {ShowHistory: self.timeline}
 
     def serving_periods(self, name: str, limit: int) -> list[ServingPeriod]:
@@ -41,7 +41,8 @@ class ProductionHistory:
     def timeline(self, command: ShowHistory) -> Timeline:
         """Return which versions were in Production: the latest ones, or those in a time window.
 
-        Reads only the ledger, unless it doesn't have the model. Raises UnknownModel and BadInput.
+        Reads only the ledger, or also the registry if the ledger doesn't know the model. Raises UnknownModel and
+        BadInput.
         """
         now = self._context.clock.now()
         window = None if command.at is None else resolve_window(command.at, now)
@@ -91,14 +92,20 @@ def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> 
 
 
 def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
-    """Return whether a period started by `time`. The last one doesn't count: it can have started earlier than known."""
+    """Return whether a period other than the oldest started at or before `time`.
+
+    The oldest doesn't count, because it can have started earlier than known.
+    """
     return len(periods) > 1 and periods[-2].since <= time
 
 
 def _read_periods(
     reader: LedgerReader, model: str, is_enough: Callable[[list[ServingPeriod]], bool], until: datetime | None = None
 ) -> list[ServingPeriod]:
-    """Return serving periods, newest first, reading pages of transitions until `is_enough` returns True."""
+    """Return serving periods, newest first.
+
+    Reads pages of transitions until `is_enough` returns True or there are no more.
+    """
     transitions: list[Transition] = []
     while True:
         limit = max(
@@ -113,7 +120,10 @@ def _read_periods(
 
 
 def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
-    """Return the last period that started before the window, and the first one after it."""
+    """Return the periods around the window; empty if there's no window.
+
+    `before` is the last period that started by the window's start, and `after` the first that started after its end.
+    """
     if requested is None:
         return {}
     end = requested.end or requested.start

@@ -1,4 +1,4 @@
-"""Import the history of Production from before Registrar, and put it ahead of the ledger's history."""
+"""Import Production history from before Registrar, and prepend it to the ledger's history."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class HistoryImporter:
     def import_rows(self, caller: Caller, text: str, *, digest: str, reason: str, origin: str) -> ImportResult:
         """Import all rows of a file or none; skip rows that have already been imported.
 
-        `text` is the file, and `digest` its SHA-256. Raises Refused (audited), BadInput with the invalid row, and
-        Unreachable.
+        `text` is the file's text, and `digest` its SHA-256. Raises Refused (audited), BadInput that names the invalid
+        row, and Unreachable.
         """
         if not reason:
             raise BadInput("An import needs a reason for the audit log.")
@@ -76,7 +76,7 @@ class HistoryImporter:
         return ImportResult(len(periods), added)
 
     def _identities(self, term: ImportedPeriod) -> dict[int, VersionIdentity]:
-        """Return the identities of the model's versions in the registry."""
+        """Return the identities of the model's versions in the registry. Raises BadInput if the model is unknown."""
         try:
             model, versions = self._queries.model_and_versions(term.model)
         except UnknownModel as error:

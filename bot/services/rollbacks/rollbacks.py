@@ -1,4 +1,4 @@
-"""Roll back Production for a person, and unblock versions that were rolled back."""
+"""Roll back Production manually, and unblock versions that were rolled back."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class Rollbacks:
         self._loadability = loadability
 
     def registry_change_handlers(self) -> RegistryChangeHandlers:
-        """Return the handler of `rollback`."""
+        """Return the handler for `rollback`."""
         return {Rollback: self.roll_back}
 
     def change_handlers(self) -> ChangeHandlers:
-        """Return the handler of `unblock`."""
+        """Return the handler for `unblock`."""
         return {Unblock: self.unblock}
 
     def roll_back(self, queued: QueuedCommand, command: Rollback) -> CommandResult:
         """Add the transition that rolls Production back. See `RegistryChangeHandler`.
 
-        Raises Refused if there's no target, if the given version never served or is blocked, or if it might not load
-        and the command doesn't force it. Raises BadInput if the version is already in Production.
+        Raises Refused if there's no target, if the given version never served or is blocked, or if the target might not
+        load and the command doesn't force the rollback. Raises BadInput if the target is already in Production.
         """
         if not command.reason:
             raise BadInput("A rollback needs a reason, so the version's author knows what went wrong.")
@@ -98,7 +98,7 @@ class Rollbacks:
     def check_named_target(self, command: Rollback) -> None:
         """Raise Refused if the given version can't be a target; used before asking anyone for a reason.
 
-        Reads only the ledger. `roll_back` checks whatever it can't answer (an alias, a model without history).
+        Reads only the ledger. `roll_back` checks what the ledger can't answer (an alias, or a model without history).
         """
         with self._context.ledger.read() as reader:
             is_known = bool(reader.transitions(command.model, stage=Stage.PRODUCTION, limit=1))
@@ -120,7 +120,7 @@ class Rollbacks:
             raise Refused(no_target)
 
     def _load_problems(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
-        """Return why the target might not load. With `--force`, unavailable files are a reason instead of an error."""
+        """Return why the target might not load. With `--force`, failing to check that is a reason, not an error."""
         try:
             return self._loadability.problems(command.model, target, incumbent)
         except Unreachable as error:
@@ -133,7 +133,7 @@ class Rollbacks:
             return (say("its run and files couldn't be checked ({why})", why=error.sentence),)
 
     def roll_back_for_incident(self, caller: Caller, incident_id: str, *, origin: str) -> str:
-        """Add the transition for the rollback that an incident proposes; return the model to execute it for.
+        """Add the transition for the rollback that an incident proposes; return the model, for the executor.
 
         Raises UnknownRequest, Refused (audited if it's about permission), and LedgerUnavailable.
         """
@@ -185,9 +185,9 @@ class Rollbacks:
         return incident.model
 
     def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> CommandResult:
-        """Unblock a version and return the answer. Reads the ledger, and profiles of earlier approvers from Slack.
+        """Unblock a version and return the answer. Reads the ledger, and earlier approvers' profiles from Slack.
 
-        Afterward, transitions can be due for requests that were only waiting for this.
+        Afterward, transitions can be due for requests that were waiting only for this.
 
         Raises BadInput if the version isn't blocked, and LedgerUnavailable.
         """
@@ -226,7 +226,7 @@ class Rollbacks:
         return CommandResult(answer=answer, due_model=command.model)
 
     def serving_periods(self, reader: LedgerReader, model: str) -> list[ServingPeriod]:
-        """Return the serving periods of a model's Production, newest first."""
+        """Return a model's serving periods, newest first."""
         return serving_periods(reader.transitions(model, stage=Stage.PRODUCTION, limit=MAX_TRANSITIONS))
 
     def _incumbent(self, model: str, periods: list[ServingPeriod]) -> int | None:

@@ -1,1 +1,1 @@
-"""Services for stage transitions, and for the state of the registry."""
+"""Services for stage transitions and registry state."""

@@ -51,11 +51,11 @@ class Completion:
         news: Sentence | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record the end of `transition`, which has its final state, and everything that goes with it.
+        """Record the end of `transition`, which is already in its final state, and everything that goes with it.
 
-        `decision` is the outcome for the incident of a rollback, if it isn't the default for the state; `request_end`
-        likewise for the request. `news` is what else its requester should know; `facts` are those of its preconditions.
-        Raises AlreadyDecided if the transition has already ended.
+        `decision` is the outcome for a rollback's incident, and `request_end` the end of the request, unless they're
+        the defaults for the state. `news` is what else the requester should know; `facts` are what the preconditions
+        were checked on. Raises AlreadyDecided if the transition has already ended.
         """
         tx.finish_transition(transition)
         if transition.request:

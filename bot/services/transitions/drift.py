@@ -29,7 +29,7 @@ SNAPSHOTS_PER_READ = 500
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """The models that differ from their last snapshots, and those snapshots by name, if they have one."""
+    """The models that are new or differ from their last snapshots, and those snapshots by name."""
 
     changed: Sequence[ModelInfo]
     snapshots: Mapping[str, RegistrySnapshot]
@@ -37,7 +37,7 @@ class _Comparison:
 
     @property
     def moved(self) -> list[ModelInfo]:
-        """The models that differ only in where their files are."""
+        """The models that differ only in the location of their files."""
         return [
             model
             for model in self.changed
@@ -47,7 +47,7 @@ class _Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _SingleReads:
-    """Models that were read one by one, and the names of those that don't exist, or that the registry didn't return."""
+    """Models read individually, and the names of those that don't exist or that the registry refused to return."""
 
     models: list[ModelInfo]
     gone: set[str]
@@ -55,9 +55,9 @@ class _SingleReads:
 
 
 class DriftDetector:
-    """Finds new versions, and changes that didn't come from Registrar.
+    """Finds new versions, and changes that weren't made through Registrar.
 
-    `monotonic` returns seconds that don't change when the clock is set back.
+    `monotonic` returns seconds from a clock that's never set back.
     """
 
     def __init__(self, context: Context, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -67,12 +67,13 @@ class DriftDetector:
         self._cursor: PollCursor | None = None  # None: the next poll is a sweep
 
     def poll(self) -> int:
-        """Compare models with their last snapshots; return how many had something to record.
+        """Compare models with their last snapshots; return how many had changes to record.
 
-        Every ten minutes, and after a failed poll, all models are compared: one request per page of models. In between,
-        one request returns the models that were updated, and one each those that have pending work, a monitor, or a
-        version in a stage, because moving an alias isn't an update. In a small registry, listing all models is cheaper.
-        One more request for each model that changed.
+        Every ten minutes, and after a failed poll, this compares all models, with one request per page of models. In
+        between, it compares the models that were updated, with one request, and those that have pending work, a
+        monitor, or a version in Staging or Production, with one request each, because moving an alias doesn't count as
+        an update. If a registry is so small that listing all models is cheaper, it does that instead. Each model that
+        changed takes one more request.
         """
         at = self._monotonic()
         cursor, self._cursor = self._cursor, None
@@ -104,7 +105,7 @@ class DriftDetector:
         return count
 
     def _poll_changes(self, cursor: PollCursor, at: float) -> int | None:
-        """Compare the models that were updated, and those whose aliases matter; return None if a sweep is needed."""
+        """Compare updated models, and those whose aliases matter; return how many changed, or None to sweep instead."""
         registry, since = self._context.registry, cursor.since
         if since is None or not isinstance(registry, ListsChanges):
             return None
@@ -158,7 +159,7 @@ class DriftDetector:
         return _Comparison(changed, snapshots, has_unchanged_files)
 
     def _report_migration(self, moved: Sequence[ModelInfo]) -> None:
-        """Hold pending work, and report once that all sources have changed; an admin decides whether to accept that."""
+        """Hold pending work, and report once that all sources changed; an admin decides whether to accept that."""
         line = drift.registry_migrated_line(moved)
         key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).fingerprint}"
         with self._context.ledger.write() as tx:
@@ -174,7 +175,8 @@ class DriftDetector:
     def check_model(self, name: str) -> bool:
         """Check one model now, for example after a webhook, and return whether it changed.
 
-        Only the registry's answer counts. Unknown models and prompts are skipped. Raises Unreachable.
+        Relies only on what the registry returns, not on the webhook. Skips unknown models and prompts. Raises
+        Unreachable.
         """
         try:
             model = self._context.registry.model(name)
@@ -188,7 +190,7 @@ class DriftDetector:
     def _check(
         self, models: Sequence[ModelInfo], registered: int, *, is_first_poll: bool
     ) -> tuple[int, frozenset[str]]:
-        """Check these of all `registered` models; return how many had news, and the names of those to check again."""
+        """Check these models, out of `registered` in all; return how many changed, and which ones to recheck."""
         names = [model.name for model in models]
         known, hold = self._recorder.known_states(names, is_first_poll=is_first_poll)
         # Nothing is recorded during a transition, so that a later poll finds the model again.
@@ -204,7 +206,7 @@ class DriftDetector:
     def _read_versions(
         self, models: Sequence[ModelInfo], known: Mapping[str, KnownState], registered: int
     ) -> Iterator[ModelReading]:
-        """Yield the models with their versions. If the registry refuses to return them, log that, and continue."""
+        """Yield the models with their versions. Log and skip those that the registry refuses to return."""
         registry, missing = self._context.registry, {model.name: model for model in models}
         is_worth_listing = len(models) > MAX_SINGLE_READS and is_listing_cheaper(len(models), registered)
         if is_worth_listing and isinstance(registry, ListsChanges):
@@ -225,7 +227,7 @@ class DriftDetector:
     def _record(
         self, readings: Sequence[ModelReading], hold: Hold | None, shared: Mapping[str, OutboxMessage]
     ) -> dict[str, bool]:
-        """Record the readings; if one of them can't be recorded, log that, and record the others."""
+        """Record the readings, and log those that can't be recorded. Return what `DriftRecorder.record` returns."""
         try:
             return self._recorder.record(readings, hold, shared)
         except Unreachable:
@@ -238,7 +240,7 @@ class DriftDetector:
             return {}
 
     def _record_deleted(self, names: set[str]) -> int:
-        """Report the models that the registry no longer has; return how many there were."""
+        """Report the models that the registry doesn't have anymore; return how many were reported."""
         if not names:
             return 0
         with self._context.ledger.read() as reader:

@@ -36,19 +36,19 @@ class KnownState:
 
     @property
     def is_baseline(self) -> bool:
-        """Return whether the model existed before Registrar, so that nothing about it is new."""
+        """Whether the model existed before Registrar, so nothing about it counts as new."""
         return self.last_snapshot is None and self.is_first_poll
 
     @property
     def is_start_of_history(self) -> bool:
-        """Return whether the history of Production begins with this poll, regardless of pending work."""
+        """Whether Production history begins with this poll, regardless of pending work."""
         return self.is_baseline and _last_production_transition(self.transitions) is None
 
     @property
     def has_transition_in_progress(self) -> bool:
-        """Return whether one of our transitions is in progress, so the registry may show only part of it.
+        """Whether one of Registrar's transitions is in progress, so the registry might show only part of it.
 
-        Transitions that haven't begun, or are held, don't count.
+        Transitions that haven't begun or are held don't count.
         """
         return any(
             transition.state is TransitionState.EXECUTING
@@ -58,30 +58,36 @@ class KnownState:
         )
 
     def before(self, snapshot: RegistrySnapshot) -> RegistrySnapshot:
-        """Return the snapshot to compare with: the last one, or an empty one for a model that's new."""
+        """Return the snapshot to compare with: the last one, or an empty one for a new model.
+
+        For a model that existed before Registrar, it's `snapshot` itself.
+        """
         if self.is_baseline:
             return snapshot
         return self.last_snapshot or RegistrySnapshot(model=snapshot.model, at=snapshot.at)
 
     def has_new_versions(self, model: ModelInfo) -> bool:
-        """Return whether the model's summary has versions that weren't there before."""
+        """Return whether the model's summary has versions that count as new."""
         numbers = self.last_snapshot.stages.keys() if self.last_snapshot else set()
         return not self.is_baseline and not model.identities.keys() <= numbers
 
     def announcement_batches(self, snapshot: RegistrySnapshot) -> list[tuple[int, ...]]:
-        """Return the new versions, newest first, that are announced in one message each."""
+        """Return the new versions in batches, each to be announced in one message.
+
+        Up to MAX_SINGLE_ANNOUNCEMENTS versions get a batch each, oldest first; more share one, newest first.
+        """
         new = tuple(sorted(set(snapshot.stages) - set(self.before(snapshot).stages), reverse=True))
         return [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
 
     def has_moved_files(self, snapshot: RegistrySnapshot) -> bool:
-        """Return whether the snapshot differs from the last one in all sources, and only in those."""
+        """Return whether the versions' identities differ from the last snapshot's in all sources, and only there."""
         last = self.last_snapshot
         return last is not None and bool(drift.are_files_moved(last.marks or {}, snapshot.marks or {}))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReading:
-    """A model and its versions, read from the registry after what was known."""
+    """A model and its versions, read from the registry after `known` was read from the ledger."""
 
     known: KnownState
     model: ModelInfo
@@ -94,13 +100,13 @@ class ModelReading:
 
 
 class DriftRecorder:
-    """Records what readings of models show."""
+    """Records what model readings show."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def known_states(self, models: Sequence[str], *, is_first_poll: bool) -> tuple[dict[str, KnownState], Hold | None]:
-        """Return what the ledger knows about these models, and the active hold."""
+        """Return what the ledger knows about these models, and the active hold, if any."""
         with self._context.ledger.read() as reader:
             hold = reader.active_hold()
             held_ids = frozenset(each.id for each in reader.held_work().transitions) if hold else frozenset()
@@ -114,10 +120,10 @@ class DriftRecorder:
     def record(
         self, readings: Sequence[ModelReading], hold: Hold | None, shared: Mapping[str, OutboxMessage]
     ) -> dict[str, bool]:
-        """Record these readings in one transaction; return whether there was news of each model that was recorded.
+        """Record these readings in one transaction; return whether there was news, for each recorded model.
 
-        The others have to be read again, since they're being changed. `shared` are the messages about many models'
-        versions, by channel.
+        Models that are missing from the result are being changed, so they have to be reread. `shared` has the messages
+        that announce many models' versions together, by channel.
         """
         drafts = sorted(
             (draft for reading in readings if (draft := self._draft(reading, hold, shared))),
@@ -164,7 +170,7 @@ class DriftRecorder:
         return _Draft(reading, snapshot, [(by_number[batch[0]], batch) for batch in batches], metrics, message)
 
     def _announce(self, tx: LedgerTransaction, draft: _Draft) -> bool:
-        """Announce the new versions; return whether some weren't announced before."""
+        """Announce the new versions; return whether any of them hadn't been announced before."""
         announced = [
             announce_versions(
                 tx,
@@ -214,11 +220,11 @@ class DriftRecorder:
         snapshot: RegistrySnapshot,
         identities: Mapping[int, VersionIdentity],
     ) -> Transition | None:
-        """Add a change to Production to the history; return the transition, or the last one of several.
+        """Add a change in Production to the history; return its transition (the last, if several), or None.
 
-        If the model had no holder so far, all versions in Production are added, since they all serve; the version with
-        the alias, or else the highest, comes last. A different version under the holder's number is a change as well.
-        What the first poll finds comes before all pending work.
+        If the model had no version in Production so far, all versions there are added, since they all serve; the
+        version with the alias, or else the highest, comes last. A different version with the holder's number is also a
+        change. What the first poll finds comes before all pending work.
         """
         last, holders = _last_production_transition(known.transitions), snapshot.holders(Stage.PRODUCTION)
         holder = last.version if last and last.target is Stage.PRODUCTION else None
@@ -313,7 +319,7 @@ class DriftRecorder:
         *,
         facts: Mapping[str, object] | None = None,
     ) -> DriftNotice:
-        """Add a notice about what a snapshot shows; a click can repair `conflict`. The audit log gets the facts."""
+        """Add a notice about what a snapshot shows, and audit it with `facts`. A click can repair `conflict`."""
         notice = DriftNotice(
             id=self._context.new_id(),
             kind=DriftNoticeKind.CHANGED,
@@ -341,7 +347,7 @@ class DriftRecorder:
         return notice
 
     def record_deleted(self, snapshot: RegistrySnapshot) -> bool:
-        """Report a deleted model, and delete its snapshot."""
+        """Report a deleted model, and delete its snapshot; return False if another process changed it first."""
         empty_snapshot = RegistrySnapshot(model=snapshot.model, at=self._context.clock.now())
         with self._context.ledger.write() as tx:
             tx.lock(f"look:{snapshot.model}")
@@ -357,7 +363,7 @@ class DriftRecorder:
 
 
 def _last_production_transition(transitions: list[Transition]) -> Transition | None:
-    """Return the last finished transition into or out of Production; they are given newest first."""
+    """Return the last finished transition into or out of Production, or None; `transitions` is newest first."""
     return next(
         (
             transition
@@ -371,7 +377,7 @@ def _last_production_transition(transitions: list[Transition]) -> Transition | N
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What to record about a model: its snapshot, and its new versions, each with those that share its message."""
+    """What to record about a model: its snapshot, and its new versions, in batches that share a message."""
 
     reading: ModelReading
     snapshot: RegistrySnapshot

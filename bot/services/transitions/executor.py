@@ -67,9 +67,9 @@ class TransitionExecutor:
         self._interrupted: dict[str, Transition] = {}  # claimed by this process but interrupted by an error
 
     def execute_due(self, model: str) -> None:
-        """Execute the model's due transitions, oldest first, until none is left or another process has the model.
+        """Execute the model's due transitions, oldest first, until none is left or another process is executing one.
 
-        If the registry doesn't answer, the transition is released and retried later.
+        If the registry doesn't respond, the transition is released and retried later.
         """
         for interrupted in list(self._interrupted.values()):  # otherwise, they'd wait until their lease ends
             self._release(interrupted, progress.RETRIED_AFTER_ERROR)
@@ -82,7 +82,7 @@ class TransitionExecutor:
                 raise
 
     def end_expired(self, model: str) -> None:
-        """End transitions whose request expired before the first write to the registry, which isn't read."""
+        """End transitions whose request expired before the first write to the registry. Doesn't read it."""
         while (transition := self._claim(model)) is not None:
             with (
                 logging_context.bound(move=transition.id, request=transition.request, model=transition.model),
@@ -94,7 +94,8 @@ class TransitionExecutor:
     def _execute_claimed(self, transition: Transition) -> bool:
         """Execute a claimed transition and record its end, or release it.
 
-        Return False if no other transition can be executed now, either: the registry or Slack is unavailable.
+        Return False if no other transition can be executed now, either, because the registry is unavailable or this
+        process isn't connected to Slack.
         """
         with logging_context.bound(
             move=transition.id,
@@ -131,7 +132,7 @@ class TransitionExecutor:
             return reader.models_with_transitions(UNFINISHED_STATES)
 
     def models_with_expired(self) -> list[str]:
-        """Return the models that have transitions for `end_expired`."""
+        """Return the models that have transitions for `end_expired` to end."""
         with self._context.ledger.read() as reader:
             return reader.models_with_expired_transitions(self._context.clock.now())
 
@@ -163,9 +164,9 @@ class TransitionExecutor:
         return expiry is not None
 
     def _execute(self, transition: Transition) -> None:
-        """Execute a transition to completion, or release it if Production is frozen and nothing has been written yet.
+        """Execute a transition to completion, or release it if Production is frozen and nothing is written yet.
 
-        Whatever an earlier attempt began is finished even during a freeze: the alias is set and the result is reported.
+        Finishes whatever an earlier attempt began, even during a freeze: sets the alias and reports the result.
         """
         checked: dict[str, Any] = {}
         for _ in range(MAX_TRIES):
@@ -198,7 +199,10 @@ class TransitionExecutor:
         )
 
     def _is_stopped(self, transition: Transition) -> bool:
-        """End or release a transition that a freeze stops, or a rollback whose version can't be restored."""
+        """Stop a frozen transition, or a rollback whose version can't be restored; return whether one was stopped.
+
+        Ends a rollback; releases any other transition for a retry.
+        """
         freeze = self._preconditions.active_freeze_for(transition)
         if freeze is not None and transition.kind is TransitionKind.ROLLBACK:
             decision = IncidentDecision(IncidentStatus.FROZEN, freeze.description)
@@ -214,7 +218,7 @@ class TransitionExecutor:
         return True
 
     def _is_waiting_for_files(self, transition: Transition, facts: TransitionFacts) -> bool:
-        """Release a promotion that waits until its files are hashed or compared."""
+        """Release a promotion whose files have yet to be hashed or compared; return whether it was released."""
         why = self._preconditions.why_files_unchecked(transition, facts)
         if why is not None:
             delay = min(transition.attempts * FIRST_FILES_DELAY, FILES_RETRY_DELAY)
@@ -224,9 +228,9 @@ class TransitionExecutor:
     def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
         """Set the stage, then the alias; return the begun transition, and why MLflow rejected the alias, if it did.
 
-        Just before, it's recorded that the registry may have changed. If the alias is refused, the
-        stage has already changed, so the refusal is reported and doesn't fail the transition. Raises AlreadyDecided if
-        another process took over the transition.
+        First records that the registry may have changed. If the alias is refused, the stage has already changed, so the
+        refusal is reported and doesn't fail the transition. Raises AlreadyDecided if another process took over the
+        transition.
         """
         registry, now = self._context.registry, self._context.clock.now()
         sets_stage = plan.step is TransitionStep.SET_STAGE_AND_ALIAS
@@ -250,9 +254,9 @@ class TransitionExecutor:
         return transition, ""
 
     def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
-        """Read stage and alias back in one request.
+        """Return whether the registry shows the stage and, if `check_alias`, the alias. One request.
 
-        A model's summary isn't used if the former holder stays, since it names only the highest version of a stage,
+        Doesn't use the model's summary if the former holder stays, since it names only the highest version in a stage,
         or for rollbacks, since it's slow for many versions.
         """
         wanted = self._context.aliases[transition.target] if check_alias and transition.has_alias else None
@@ -264,10 +268,10 @@ class TransitionExecutor:
     def _release(
         self, transition: Transition, why: Sentence, *, trigger: str = "waiting", delay: timedelta | None = None
     ) -> None:
-        """Release the transition for a retry after `delay`, or when its request expires if that's before.
+        """Release the transition for a retry after `delay`, or when its request expires, if that's sooner.
 
-        `why` is what it waits for; its message shows that, and so does the thread of a rollback's incident, once per
-        `trigger`.
+        `why` says what it's waiting for. The transition's own message shows that, or if it's an incident's rollback,
+        the incident's thread does, once per `trigger`.
         """
         retry_at = self._context.clock.now() + (delay or BACKOFF.delay(transition.attempts))
         with self._context.ledger.write() as tx:
@@ -293,10 +297,7 @@ class TransitionExecutor:
         news: Sentence | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record the end of a transition and everything that goes with it in one transaction.
-
-        See `Completion.finish`.
-        """
+        """In one transaction, record the end of a transition and everything with it; see `Completion.finish`."""
         now = self._context.clock.now()
         ended = replace(transition, state=state, why=why, finished_at=now)
         with self._context.ledger.write() as tx:

@@ -35,7 +35,7 @@ class RollbackCandidate(NamedTuple):
 
     @property
     def version(self) -> tuple[str, int]:
-        """The target, as model and number."""
+        """The target's model and version number."""
         return self.model, self.target
 
 
@@ -43,7 +43,7 @@ class RollbackCandidate(NamedTuple):
 class LoadabilityReport:
     """Results of checks, by model and version.
 
-    `not_loadable` has the reasons why a version may not load, and `unknown` why that can't be checked now.
+    `not_loadable` says why a version might not load, and `unknown` why that can't be checked now.
     """
 
     loadable: set[tuple[str, int]] = field(default_factory=set)
@@ -60,7 +60,7 @@ class LoadabilityChecks:
         self._lock = threading.Lock()
 
     def problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
-        """Return why `target` may not load in place of `incumbent`; empty if nothing was found.
+        """Return why `target` might not load in place of `incumbent`; empty if nothing was found.
 
         For example, its run or MLmodel file is missing, its files are known to have changed, or the incumbent's callers
         can't call it. Raises UnknownVersion, RegistryUnreachable, and FilesUnreachable if only the files are
@@ -75,7 +75,7 @@ class LoadabilityChecks:
         return reasons
 
     def check_candidates(self, candidates: Iterable[RollbackCandidate]) -> LoadabilityReport:
-        """Check several candidates; if the registry doesn't answer for one, use the cache for the others."""
+        """Check several candidates. Once the registry doesn't respond for one, use only the cache for the rest."""
         report, outage = LoadabilityReport(), None
         for candidate in candidates:
             if outage is not None and self.cached_problems(*candidate) is None:

@@ -1,4 +1,4 @@
-"""Issue passports in the ledger's transactions, and tell programs which ones are valid."""
+"""Issue passports in ledger transactions, and tell programs which ones are valid."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MOVE_TAGS = (EventTag.TRANSITION_DONE, EventTag.ROLLED_BACK)
 
 
 def issue_waiting(context: Context, tx: LedgerTransaction, digest: VersionDigest) -> None:
-    """Issue the passports that a version in Staging or Production is waiting for, because its digest was recorded."""
+    """Issue the passports that a version in Staging or Production was waiting for, now that its digest is recorded."""
     for stage in TARGET_STAGES:
         current = current_transition(tx, digest.model, stage)
         if current and current.version == digest.version and tx.passport(current.id) is None:
@@ -50,7 +50,7 @@ def issue_waiting(context: Context, tx: LedgerTransaction, digest: VersionDigest
 
 
 def current_transition(reader: LedgerReader, model: str, stage: Stage) -> Transition | None:
-    """Return the transition whose passport would be valid now for a model's stage, or None."""
+    """Return the transition whose passport would currently be valid for a model's stage, or None."""
     changes = reversed(reader.transitions(model, stage=stage, limit=MAX_CHANGES))
     done = [change for change in changes if change.state is TransitionState.DONE]
     return passport_status.current_transition(done, stage)
@@ -59,8 +59,8 @@ def current_transition(reader: LedgerReader, model: str, stage: Stage) -> Transi
 def issue(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
     """Issue a passport for a finished transition; return whether it was issued.
 
-    Nothing is issued for other kinds of transitions, before the version's digest is recorded, or without a key. It
-    never raises because of the key: the transition was made, and the passport can follow.
+    Issues nothing for other kinds of transitions, before the version's digest is recorded, or without a key. Never
+    raises because of the key: the transition was made, and the passport can follow.
     """
     is_move = transition.kind in PASSPORT_KINDS and transition.target in TARGET_STAGES
     if not is_move or transition.state is not TransitionState.DONE:
@@ -82,7 +82,7 @@ def issue(tx: LedgerTransaction, context: Context, transition: Transition) -> bo
 
 
 def recorded_digest(reader: LedgerReader, transition: Transition) -> VersionDigest | None:
-    """Return the recorded digest of the version that a transition moved; None if it isn't recorded yet."""
+    """Return the recorded digest of the transition's version; None if it isn't recorded yet."""
     identity = transition.identity
     found = reader.digests_of(transition.model, transition.version) if identity else []
     return next((each for each in found if each.is_recorded and identity and identity.is_same(each.identity)), None)
@@ -151,9 +151,9 @@ def _add_passport(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedPassport:
-    """A passport as programs get it: with its state, and the version's manifest as a statement.
+    """A passport as programs get it, with its state, and the version's manifest as a statement.
 
-    `status` returns the signed status list of its model, from the same moment. It raises Misconfigured.
+    `status` returns the signed status list for its model, as of the same moment. It raises Misconfigured.
     """
 
     envelope: str
@@ -163,7 +163,7 @@ class IssuedPassport:
 
 
 class Passports:
-    """Issues what's missing, and answers which passports are valid.
+    """Issues missing passports, and reports which ones are valid.
 
     `status_lifetime`: how long a status list can be used.
     """
@@ -175,10 +175,10 @@ class Passports:
         self._lists: dict[tuple[str, ...], tuple[datetime, str]] = {}
 
     def issue_due(self) -> int:
-        """Issue passports for what's in Staging and Production: missing ones, expiring ones, and those of older keys.
+        """Issue passports that are due for versions in Staging and Production; return the number of new ones.
 
-        Each is issued in its own transaction. Returns the number of new passports. Raises Misconfigured if the key
-        can't be used.
+        A passport is due if it's missing, expires soon, or was signed with an older key. Each is issued in its own
+        transaction. Raises Misconfigured if the key can't be used.
         """
         context, now = self._context, self._context.clock.now()
         signer = context.signer()
@@ -192,7 +192,10 @@ class Passports:
         return sum(self._issue_if_due(transition, *terms) for transition in due)
 
     def _issue_if_due(self, transition: Transition, key: str, issued_since: datetime, valid_until: datetime) -> bool:
-        """Issue a passport unless another process has done so meanwhile, or the version isn't current anymore."""
+        """Issue a passport, unless another process has done so or the version isn't current anymore.
+
+        Return whether it was issued.
+        """
         with self._context.ledger.write() as tx:
             current = current_transition(tx, transition.model, transition.target)
             if current is None or current.id != transition.id:
@@ -205,8 +208,8 @@ class Passports:
     def find(self, model: str, version: int, stage: Stage) -> IssuedPassport:
         """Return a version's latest passport for a stage.
 
-        Raises Refused or Misconfigured if there's none yet, and LookupError if nobody put the version into the stage
-        with Registrar.
+        Raises Refused or Misconfigured if there's none yet, and LookupError if there won't be one, because Registrar
+        didn't put the version into the stage or it isn't there anymore.
         """
         now = self._context.clock.now()
         with self._context.ledger.read() as reader:
@@ -224,7 +227,7 @@ class Passports:
         )
 
     def _why_not_issued(self, reader: LedgerReader, model: str, version: int, stage: Stage) -> Sentence:
-        """Return what a passport is waiting for. Raises LookupError if there won't be one."""
+        """Return what a missing passport is waiting for. Raises LookupError if there won't be one."""
         current = current_transition(reader, model, stage)
         if current is None or current.version != version:
             raise LookupError
@@ -243,7 +246,7 @@ class Passports:
         )
 
     def status_list(self, patterns: tuple[str, ...], covers: Callable[[str], bool]) -> str:
-        """Return the signed status list of the models that `covers` accepts; `patterns` identify these models.
+        """Return the signed status list for the models that `covers` accepts; `patterns` identify these models.
 
         It's at most a few seconds old. Raises Misconfigured if there's no usable key.
         """
@@ -266,7 +269,7 @@ class Passports:
 
 
 def read_statuses(reader: LedgerReader, now: datetime, model: str | None = None) -> list[PassportStatus]:
-    """Return the status of each passport that hasn't expired: of one model, or of all."""
+    """Return the status of each unexpired passport, for one model or for all."""
     reviews = reader.requests_to_review(model)
     facts = StatusFacts(
         blocks=reader.rollback_blocks(model),

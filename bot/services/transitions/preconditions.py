@@ -67,7 +67,7 @@ class Preconditions:
         self._voters = Voters(context)
 
     def why_expired(self, transition: Transition) -> Sentence | None:
-        """Return that the request expired before the first write, or None. Only the ledger is read."""
+        """Return a sentence if the request expired before the first write, or None. Reads only the ledger."""
         if transition.request is None or transition.began_at is not None:
             return None
         with self._context.ledger.read() as reader:
@@ -106,11 +106,11 @@ class Preconditions:
         return active_freeze(transition.model, freezes, self._context.policy, self._context.clock.now())
 
     def why_not_restorable(self, transition: Transition) -> Sentence | None:
-        """Return why a rollback can't go to its version, or None: it never served, is blocked now, or may not load.
+        """Return why a rollback's version can't be restored: it never served, is blocked now, or might not load.
 
-        Forced rollbacks aren't checked for the last. Usually that was checked just before the decision, but not for a
-        click, or if a process takes over. If files are unavailable, a person gets a refusal and can force the rollback;
-        a monitor's rollback waits, so FilesUnreachable is raised.
+        Return None if it can be. For forced rollbacks, loading isn't checked. It was usually checked just before the
+        decision, but not after a click, or if another process took over. If files are unavailable, a person gets a
+        refusal and can force the rollback; a monitor's rollback waits, so FilesUnreachable is raised.
         """
         if transition.kind is not TransitionKind.ROLLBACK:
             return None
@@ -131,9 +131,9 @@ class Preconditions:
         return rollback_messages.may_not_load_refusal(model, version, reasons).with_code(Reason.MAY_NOT_LOAD)
 
     def why_files_unchecked(self, transition: Transition, facts: TransitionFacts) -> Sentence | None:
-        """Return what a promotion waits for if its rule requires that the files match; None if they were compared.
+        """Return what a promotion that requires matching files is waiting for; None if they've been compared.
 
-        They're hashed and then compared after the approval, in the background: the transition isn't claimed meanwhile.
+        After the approval, they're hashed and then compared in the background, while the transition isn't claimed.
         Raises RegistryRefused if they can't be compared.
         """
         version = facts.version(transition.version)
@@ -171,10 +171,10 @@ class Preconditions:
         )
 
     def why_not_approved(self, transition: Transition, checked: dict[str, Any]) -> Sentence | None:
-        """Return why a transition's approval is no longer valid before the first write, or None.
+        """Return why a transition's approval isn't valid anymore; None if it is, or after the first write.
 
-        Checks what has happened since the request was opened, and whether its approvers can still approve; adds
-        to `checked` what each permission was decided on, for the audit log. Raises SlackUnreachable.
+        Checks what has happened since the request was opened, and whether its approvers can still approve. Adds the
+        basis of each permission decision to `checked`, for the audit log. Raises SlackUnreachable.
         """
         if transition.request is None or transition.began_at is not None:
             return None
@@ -189,7 +189,7 @@ class Preconditions:
     def _why_no_longer_approved(
         self, transition: Transition, request: Request, votes: list[Vote], checked: dict[str, Any]
     ) -> Sentence | None:
-        """Return which permission was lost since the approval, or None; mark approvals that no longer count."""
+        """Return which permission has been lost since the approval, or None; mark approvals that don't count now."""
         voters, overrider = self._voters, request.overridden_by
         people = [*([request.requester] if request.breaks_glass else []), *([overrider] if overrider else [])]
         profiles = voters.profiles([*people, *(vote.voter for vote in votes)])
@@ -222,7 +222,7 @@ class Preconditions:
     def require_claim(self, reader: LedgerReader, transition: Transition) -> None:
         """Raise AlreadyDecided if another process took over the transition while this one hung.
 
-        It may have ended it and executed others since, so what was read before is outdated.
+        That process may have ended it and executed others since, so what this one has read is outdated.
         """
         current = reader.transition(transition.id)
         if (current.state, current.attempts) != (TransitionState.EXECUTING, transition.attempts):

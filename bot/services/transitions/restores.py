@@ -1,4 +1,4 @@
-"""Restored backups: compare the ledger and registry at startup, hold pending work, and let an admin decide."""
+"""Handle restored backups: compare the ledger and registry at startup, hold pending work, and let an admin decide."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ class Restores:
         return [facts for snapshot in to_check if (facts := self._read_model(snapshot, models.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
-        """Return the facts about one model, or None if other processes keep changing it, so it's up to date.
+        """Return the facts about one model, or None if other processes are changing it, so the ledger is current.
 
-        The registry is read between two reads of the ledger: a transition in between shows in the second one, and
-        written tags were in the ledger before.
+        The registry is read between two reads of the ledger. The second one shows any transition in between, and tags
+        are recorded in the ledger before they're written.
         """
         for _ in range(MAX_TRIES):
             with self._context.ledger.read() as reader:
@@ -159,8 +159,8 @@ class Restores:
     def _block_known_bad(self, tx: LedgerTransaction, known_bad: Sequence[KnownBad], hold: Hold) -> None:
         """Block versions that were rolled back after the backup, so that no rollback targets them during the hold.
 
-        A version that the ledger already blocks is blocked again: approvals since the earlier block don't
-        know about the later one.
+        A version that the ledger already blocks is blocked again, because approvals since the earlier block didn't take
+        the later one into account.
         """
         for version, why in known_bad:
             transition = f"hold:{hold.id}"
@@ -213,7 +213,7 @@ class Restores:
         return self._lift(caller, reason, origin, EventTag.HOLD_DROPPED, self._end_held_work)
 
     def active_hold(self) -> Hold | None:
-        """Return the active hold."""
+        """Return the active hold, or None."""
         with self._context.ledger.read() as reader:
             return reader.active_hold()
 
@@ -265,7 +265,7 @@ class Restores:
         return announcement
 
     def _moved_sources(self) -> list[tuple[RegistrySnapshot, dict[int, VersionIdentity]]]:
-        """Return snapshots with the new file locations, and the identities of these versions."""
+        """Return the snapshots of models whose files moved, with the new locations, and the versions' identities."""
         with self._context.ledger.read() as reader:
             snapshots = reader.registry_snapshots()
         return [

@@ -1,4 +1,4 @@
-"""Record what goes with a rollback, in the caller's transaction: block, tags, messages, and the incident's state."""
+"""Record a rollback's effects in the caller's transaction: block, tags, messages, and the incident's state."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from bot.services.core.outbox_messages import card_message, incident_message, th
 def progress_messages(
     reader: LedgerReader, context: Context, transition: Transition, trigger: str
 ) -> list[OutboxMessage]:
-    """Return the message that redraws a transition's own message: a request's card, an incident, or a rollback.
+    """Return the outbox message, if any, that redraws a transition's own message.
 
-    None for other transitions. `trigger` makes its key unique.
+    That's a request's card, an incident, or a rollback; other transitions have none. `trigger` makes its key unique.
     """
     channel = context.policy.channel_for(transition.model)
     if transition.request:
@@ -39,7 +39,7 @@ def progress_messages(
 
 
 def progress_link(transition: Transition, channel: str) -> MessageLink:
-    """Return a link to the message that shows a rollback's progress, in `channel`: its own, or its incident's."""
+    """Return a link to the message in `channel` that shows a rollback's progress: its own, or its incident's."""
     return MessageLink(
         transition.incident or transition.id, channel, "See the message", posted_by=f"rollback:{transition.id}:begun"
     )
@@ -62,7 +62,7 @@ def identity_when_served(reader: LedgerReader, model: str, version: int) -> Vers
 def begin_rollback(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
     """Add the transition for a rollback, with its message; return False if it already exists.
 
-    A person's rollback for an incident is announced in its thread; the incident's own messages announce a monitor's.
+    For an incident, a person's rollback is announced in the thread, and a monitor's by the incident's own messages.
     """
     if not tx.add_transition(transition):
         return False

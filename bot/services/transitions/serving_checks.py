@@ -1,4 +1,4 @@
-"""After a transition in Production, notify endpoints and check that they serve the new version."""
+"""After a Production transition, notify endpoints and check that they serve the new version."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ NOTIFY_ACTOR = Automation("notify")
 
 
 def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: Transition, ordering_key: str) -> None:
-    """Send events about a finished transition in Production to its endpoints, and start a serving check.
+    """Queue events about a finished Production transition for its endpoints, and start a serving check.
 
-    Call this in the transaction that ends the transition. It does nothing for other transitions, or for versions in
-    Production before Registrar. `ordering_key` names the thread for results; empty for none.
+    Call this in the transaction that ends the transition. Does nothing for other transitions, or for versions that were
+    in Production before Registrar. `ordering_key` names the thread for results; empty for none.
     """
     is_of_production = Stage.PRODUCTION in {transition.target, transition.from_stage}
     if transition.state is not TransitionState.DONE or not is_of_production or transition.why == BEFORE_REGISTRAR:
@@ -68,9 +68,9 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
 
 
 def _announce(tx: LedgerTransaction, context: Context, check: ServingCheck, sentence: Sentence) -> None:
-    """Show a check's new state in its transition's own message; without one, or if people have to act, in a thread.
+    """Show a check's new state in its transition's own message, and in a thread if there's none or people must act.
 
-    An incident reports its result when it ends.
+    An incident reports its result when it ends, so a timeout isn't repeated in its thread.
     """
     transition = tx.transition(check.move)
     redraws = progress_messages(tx, context, transition, f"serving-{check.state.value}")
@@ -83,7 +83,7 @@ def _announce(tx: LedgerTransaction, context: Context, check: ServingCheck, sent
 def _event_message(
     tx: LedgerTransaction, context: Context, transition: Transition, endpoint: WebhookEndpoint, ordering_key: str
 ) -> OutboxMessage:
-    """Return the message for an endpoint. The body is fixed here, so that retries send the same."""
+    """Return the message for an endpoint. The body is built once, here, so every retry sends the same one."""
     request = tx.request(transition.request) if transition.request else None
     event = transition_event(
         transition, request.reason if request else transition.reason, request, tx.votes(request.id) if request else ()
@@ -108,9 +108,10 @@ def _event_message(
 def record_undelivered_event(
     tx: LedgerTransaction, context: Context, message: OutboxMessage, why: str, limit: timedelta | None
 ) -> None:
-    """Record an undelivered event in the audit log and the thread; `limit` is the maximum age if it was exceeded.
+    """Record an undelivered event in the audit log and the thread; `limit` is the maximum age, if it was exceeded.
 
-    Audit events are dropped only when the policy no longer has their stream, which the audit log already says.
+    Does nothing for audit streams: their events are dropped only if the policy doesn't have the stream anymore, which
+    the audit log already says.
     """
     if message.kind is not MessageKind.EVENT:
         return
@@ -142,7 +143,7 @@ class ServingChecks:
     def run_due(self) -> int:
         """Run all due checks in parallel; return how many have ended.
 
-        Errors of one check don't affect the others; it's retried until it times out.
+        An error in one check doesn't affect the others; that check is retried until it times out.
         """
         with self._context.ledger.read() as reader:
             due = reader.due_serving_checks(self._context.clock.now())

@@ -1,4 +1,4 @@
-"""The menu and the help of `/model`."""
+"""The menu and the help for `/model`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def menu_buttons(*others: ButtonElement) -> ActionsBlock:
 
 
 def form_offer(usage: Sentence, typed: str) -> Message:
-    """Return what's missing, with a button that opens the form for what was typed in a message."""
+    """Return what's missing, with a button that opens the form for what was typed, if that's short enough."""
     message = sentence_message(usage)
     if len(typed) > MAX_BUTTON_VALUE:
         return message

@@ -1,4 +1,4 @@
-"""The form of a query, opened by the menu, or by a query that was typed without all its arguments."""
+"""The form for a query, opened from the menu or by typing a query without all its arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUERY = "query"
 
 
 def query_modal(command: type[Command], given: Mapping[str, Any], channel: str) -> dict[str, Any] | None:
-    """Return a form with a query's arguments; None for other commands, and if something typed doesn't fit into it.
+    """Return a form with a query's arguments; None for other commands, or if something typed doesn't fit in it.
 
     `given` is what was typed. The answer goes to `channel`, since a submitted form doesn't say where it was opened.
     """
@@ -30,7 +30,7 @@ def query_modal(command: type[Command], given: Mapping[str, Any], channel: str) 
 
 
 def _fits(argument: Argument) -> bool:
-    """Return whether the form has a field for an argument: switches, and numbers such as a page, are for typing."""
+    """Return whether the form has a field for an argument. Switches, and numbers such as a page, can only be typed."""
     return argument.placeholder not in {"", "N"}
 
 

@@ -22,9 +22,9 @@ MAX_BUTTON_VALUE = 2000  # characters: Slack's limit
 
 @dataclass(frozen=True, slots=True)
 class FileUpload:
-    """A file for a thread. `alt` is an image's alternative text.
+    """A file to upload to a thread. `alt` is an image's alternative text.
 
-    `failure_text` is what the person reads if Slack rejects a file that the message mentions.
+    `failure_text` is what the person sees if Slack rejects a file that the message mentions.
     """
 
     name: str
@@ -38,9 +38,10 @@ class FileUpload:
 class SlackAnswer:
     """A command's result for Slack.
 
-    If `is_public`, it's posted in the channel, with its files in the thread. Otherwise, if it has files, it goes to the
-    person's direct messages, since a message that only they see in a channel can't show a file. In the channel, they
-    get its `summary`, or all of it. `shareable` is the command that a button runs to post the answer in the channel.
+    If `is_public`, it's posted in the channel, with its files in the thread. Otherwise, only the person sees it. If it
+    has files, it goes to their direct messages, since an ephemeral message in a channel can't show a file; in the
+    channel, they get its `summary`, or else its full message. `shareable` is the command that a button runs to post the
+    answer in the channel.
     """
 
     message: Message
@@ -55,7 +56,10 @@ class SlackAnswer:
         return self.make_files is not tuple
 
     def in_channel(self, link: str | None = None) -> Message:
-        """Return what only the person sees in a channel; `link` leads to the answer in their direct messages."""
+        """Return the message that only the person sees in a channel.
+
+        `link` leads to the answer in their direct messages: empty if unknown, None if it wasn't sent there.
+        """
         if link is None:
             return _with_blocks(self.message, self._share_buttons())
         there = f"<{escape(link)}|a direct message>" if link else "a direct message"
@@ -83,7 +87,8 @@ def _with_blocks(message: Message, blocks: Sequence[Block]) -> Message:
 class RenderContext:
     """What a renderer might need in addition to the command and its view.
 
-    `answer` is the sentence that a change returned. `is_public`: the person wants to show the result to everyone.
+    `answer` is the sentence that a change returned. `is_public`: whether the person wants to show the result to
+    everyone.
     """
 
     now: datetime

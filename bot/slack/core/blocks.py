@@ -1,6 +1,6 @@
 """Build messages from mrkdwn and blocks. Pure.
 
-Outside text is escaped, so a model's name can't mention anyone.
+Untrusted text is escaped, so a model's name can't mention anyone.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _CHANNEL_ID = re.compile("[CG][A-Z0-9]+")
 
 
 def escape(text: str) -> str:
-    """Escape outside text, so that Slack doesn't interpret mentions, links, or entities in it."""
+    """Escape untrusted text, so that Slack doesn't interpret mentions, links, or entities in it."""
     return sanitize_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def escape_and_cut(text: str, max_length: int) -> str:
-    """Escape outside text, and cut it to at most `max_length` characters without splitting an entity."""
+    """Escape untrusted text, and cut it to at most `max_length` characters without splitting an entity."""
     escaped = escape(text)
     if len(escaped) <= max_length:
         return escaped
@@ -71,12 +71,12 @@ def unescape(text: str) -> str:
 
 
 def code(text: str, max_length: int = MAX_TEXT_LENGTH) -> str:
-    """Return up to `max_length` characters of outside text in Slack's code style, which ignores other formatting."""
+    """Return up to `max_length` characters of untrusted text in Slack's code style, which ignores other formatting."""
     return f"`{escape_and_cut(text, max_length).replace('`', 'ˋ')}`" if text else ""
 
 
 def format_time(time: datetime, pattern: str = "{date_short_pretty} {time}") -> str:
-    """Return a time that Slack shows in the reader's time zone; `pattern` has Slack's placeholders."""
+    """Return mrkdwn that shows a time in the reader's time zone; `pattern` has Slack's placeholders."""
     return f"<!date^{int(time.timestamp())}^{pattern}|{time:%Y-%m-%d %H:%M} UTC>"
 
 
@@ -128,14 +128,14 @@ def _render_value(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Blocks, and the text for notifications."""
+    """A message's blocks, and its text for notifications."""
 
     text: str
     blocks: Blocks
 
 
 def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
-    """Return a message that Slack accepts: if the blocks are too long in total, the longest texts are cut."""
+    """Return a message that Slack accepts; if the blocks are too long in total, shorten the longest texts."""
     parts = block_dicts(blocks)
     if json_length(parts) <= MAX_BLOCKS_LENGTH:
         return Message(text, parts)
@@ -149,7 +149,7 @@ def build_message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Messag
 
 
 def json_length(part: object) -> int:
-    """Return the length of blocks, or part of them, as JSON, in characters."""
+    """Return the length in characters of blocks, or of a part of them, as JSON."""
     return len(json.dumps(part, ensure_ascii=False))
 
 
@@ -170,7 +170,7 @@ def _shorten_lines(text: str, max_length: int) -> str:
 
 
 def with_picture(message: Message, file_id: str, alt: str) -> Message:
-    """Return the message with an uploaded image after its buttons, so that a phone shows them without scrolling."""
+    """Return the message with an uploaded image after its buttons, so a phone shows the buttons without scrolling."""
     picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:MAX_ALT_LENGTH])
     at = next((at for at, block in enumerate(message.blocks, 1) if block["type"] == "actions"), len(message.blocks))
     return replace(message, blocks=[*message.blocks[:at], *block_dicts([picture]), *message.blocks[at:]])
@@ -195,32 +195,32 @@ def short_form(original: Message, details_command: Iterable[str]) -> Message:
 
 
 def mrkdwn_object(text: str) -> MarkdownTextObject:
-    """Return mrkdwn in which Slack adds no links or mentions of its own."""
+    """Return a mrkdwn object in which Slack doesn't add links or mentions."""
     return MarkdownTextObject(text=text, verbatim=True)
 
 
 def section(text: str) -> SectionBlock:
-    """Return a paragraph of mrkdwn; a long one is cut."""
+    """Return a section block of mrkdwn; truncate long text."""
     return SectionBlock(text=mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH)))
 
 
 def row_sections(rows: Iterable[str]) -> list[Block]:
-    """Return rows as paragraphs, with as many rows in each as fit."""
+    """Return rows as section blocks, with as many rows in each as fit."""
     return [section(chunk) for chunk in join_into_chunks(rows)]
 
 
 def fields_section(fields: Iterable[str]) -> SectionBlock:
-    """Return a paragraph in two columns."""
+    """Return a section block with the fields in two columns."""
     return SectionBlock(fields=[mrkdwn_object(field) for field in fields])
 
 
 def context_line(text: str) -> ContextBlock:
-    """Return a line of small text; a long one is cut."""
+    """Return a context block (a line of small text); truncate long text."""
     return ContextBlock(elements=[mrkdwn_object(cut_mrkdwn(text, MAX_TEXT_LENGTH))])
 
 
 def header(text: str) -> HeaderBlock:
-    """Return a headline; a long one is cut."""
+    """Return a header block; truncate long text."""
     return HeaderBlock(text=PlainTextObject(text=truncate(text, MAX_HEADER_LENGTH), emoji=True))
 
 
@@ -231,21 +231,21 @@ def fitting_rows(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list
 
 
 def fitting_rows_and_count(rows: Sequence[str], max_length: int = MAX_ROWS_LENGTH) -> list[str]:
-    """Return as many rows as fit in `max_length` characters; if some are omitted, one more row says how many."""
+    """Return as many rows as fit in `max_length` characters, and a row that counts the omitted ones, if any."""
     return first_rows_and_count(len(fitting_rows(rows, max_length)), rows)
 
 
 def first_rows_and_count(limit: int, rows: Sequence[str], total: int | None = None) -> list[str]:
-    """Return the first `limit` rows; if some are omitted, one more row says how many.
+    """Return the first `limit` rows, and a row that counts the omitted ones, if any.
 
-    `total` is the number of rows that exist, if it's more than `rows` has.
+    `total` is the number of rows that exist, if there are more than `rows` has.
     """
     more = (len(rows) if total is None else total) - limit
     return [*rows[:limit], *([f"and {more} more"] if more > 0 else [])]
 
 
 def join_into_chunks(rows: Iterable[str], max_length: int = 2900) -> list[str]:
-    """Return the rows joined into texts that each fit in a section (`max_length` characters)."""
+    """Join the rows into texts of at most `max_length` characters, so that each text fits in a section."""
     texts: list[str] = []
     for row in rows:
         if texts and len(texts[-1]) + len(row) + 1 <= max_length:

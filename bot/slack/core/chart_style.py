@@ -74,7 +74,7 @@ def clip_extremes(values: Values) -> Values:
 
 
 def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE) -> None:
-    """Remove everything but the bottom line, the labels (`size` in points), and a light grid across one axis."""
+    """Remove everything but the bottom line, the labels (`size` in points), and light grid lines for one axis."""
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(MUTED_COLOR)
@@ -84,7 +84,7 @@ def style_axes(axes: Axes, grid: Literal["x", "y"] = "y", size: int = SMALL_SIZE
 
 
 def style_time_axis(axes: Axes, left: datetime, right: datetime) -> None:
-    """Set a few round ticks on a time axis, between two times; the first label has the date, in UTC."""
+    """Set a few round ticks on a time axis between two times, in UTC; the first label includes the date."""
     locator = AutoDateLocator(UTC, minticks=3, maxticks=7)
     found = locator.tick_values(left, right)
     ticks = np.asarray([tick for tick in found if date2num(left) <= tick <= date2num(right)])
@@ -114,7 +114,7 @@ def style_value_axis(axes: Axes, values: Values) -> None:
 def label_value_axis(
     axes: Axes, text: str, offset: tuple[float, float], max_width: float, *, bold: bool = False
 ) -> None:
-    """Write what the value axis shows above its top left corner, where it's easier to read than rotated.
+    """Label the value axis above its top left corner, where the text is easier to read than rotated.
 
     `offset` is in inches from that corner, and the text is cut to `max_width` inches.
     """
@@ -133,7 +133,7 @@ def label_value_axis(
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
-    """Return tick labels with enough digits to tell them apart; if they'd be too long, only the first one."""
+    """Return tick labels with enough digits to tell them apart; if they'd be too long, label only the first tick."""
     step = min((after - before for before, after in pairwise(ticks)), default=0.0)
     size = max((abs(tick) for tick in ticks), default=0.0)
     digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
@@ -161,7 +161,7 @@ def draw_text(
     color: str = TEXT_COLOR,
     align: str = "left",
 ) -> None:
-    """Draw a line of text, at most `max_width` inches wide. Dollars, carets, and backslashes aren't read as math."""
+    """Draw a line of text, at most `max_width` inches wide. Dollar signs, carets, and backslashes stay literal."""
     x, y, _, _ = figure_fractions(figure, (*position, 0, 0))
     figure.text(
         x,
@@ -176,7 +176,7 @@ def draw_text(
 
 
 def draw_legend(figure: Figure, bottom: float, entries: Sequence[tuple[str, str]]) -> None:
-    """Draw texts in their colors next to each other, smaller if they wouldn't fit."""
+    """Draw the texts side by side in their colors, in a smaller size if they wouldn't fit otherwise."""
     size = SMALL_SIZE
     while size > MIN_LEGEND_SIZE and sum(_legend_widths(entries, size)) > CONTENT_WIDTH:
         size -= 1
@@ -195,7 +195,7 @@ def _font(size: int, *, bold: bool) -> FontProperties:
 
 
 def shorten_to_width(text: str, max_width: float, size: int = SMALL_SIZE, *, bold: bool = False) -> str:
-    """Return the text cut in the middle, so names that differ only at the end can be told apart."""
+    """Return the text, cut in the middle if it's too wide, so names that differ only at the end stay distinct."""
     text = replace_missing_glyphs(text)
     fitting, length = text, len(text)
     while length > 1 and text_width(fitting, size, bold=bold) > max_width:
@@ -213,7 +213,7 @@ def text_width(text: str, size: int, *, bold: bool = False) -> float:
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Return the text with a box for each glyph that the font lacks; matplotlib would warn about it every time."""
+    """Return the text with a box for each glyph that the font lacks; otherwise, matplotlib would warn every time."""
     available = _available_glyphs()
     return "".join(
         char if ord(char) in available else "□" * (unicodedata.category(char) not in {"Mn", "Me", "Cf"})

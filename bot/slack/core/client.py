@@ -109,7 +109,7 @@ class ObservedWebClient(WebClient):
         self._limited_until: dict[str, float] = {}  # when each limit ends, by method, or by method and channel
 
     def api_call(self, api_method: str, **kwargs: Any) -> SlackResponse:
-        """Call Slack. Raises what the client raises."""
+        """Call Slack. Raises the same errors as `WebClient`."""
         is_paced_by_channel = api_method == _LIMITED_BY_CHANNEL
         limit = f"{api_method} {(kwargs.get('json') or {}).get('channel')}" if is_paced_by_channel else api_method
         if (left := self._limited_until.get(limit, 0.0) - self.monotonic()) > 0:

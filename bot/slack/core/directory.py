@@ -52,8 +52,8 @@ class SlackDirectory:
     def profile(self, person: Person) -> Profile:
         """Return a person's current profile. Raises SlackUnreachable; without a profile, no one can change anything.
 
-        The account and the groups are fetched concurrently if neither is cached. One after the other could take longer
-        than the three seconds in which Slack expects an answer.
+        The account and the groups are fetched concurrently if neither is cached. Fetching one after the other could
+        take longer than the three seconds that Slack waits for a response.
         """
         try:
             groups = self._policy_groups()
@@ -69,9 +69,9 @@ class SlackDirectory:
         return _profile_from(person, account, members, self._home_team)
 
     def current_profiles(self, people: Iterable[Person]) -> dict[str, Profile]:
-        """Return people's profiles by user ID: their current accounts, and their groups, at most a minute old.
+        """Return people's profiles by user ID, with accounts read now and groups that are at most a minute old.
 
-        All are fetched concurrently. A person without a known workspace acted at the terminal, and is looked up in the
+        All are fetched concurrently. A person without a known workspace acted in the terminal, and is looked up in the
         home workspace. Raises SlackUnreachable.
         """
         now = self._monotonic()
@@ -87,11 +87,11 @@ class SlackDirectory:
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the IDs of the users and the user groups' members, sorted, without members that Slack can't list."""
+        """Return the IDs of the given users and of groups' members, sorted, without members that Slack can't list."""
         return sorted(self._users_behind(ids)[0])
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:
-        """Return the approvers for user and user group IDs; all are fetched concurrently."""
+        """Return the approvers that user and user group IDs stand for; all are fetched concurrently."""
         users, is_whole = self._users_behind(ids)
         people = {user: Profile(person=Person(self._home_team, user)) for user in users}
         if len(people) <= MAX_CHECKED_PEOPLE:
@@ -99,7 +99,7 @@ class SlackDirectory:
         return EligibleApprovers(people, is_whole)
 
     def _users_behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
-        """Return the IDs of the users and of the groups' members, and whether every group's members are known."""
+        """Return the IDs of the given users and of groups' members, and whether every group's members are known."""
         groups = [id_ for id_ in ids if id_.startswith("S")]
         users = {id_ for id_ in ids if not id_.startswith("S")}
         try:
@@ -120,7 +120,7 @@ class SlackDirectory:
         return _profile_from(profile.person, account, {}, self._home_team)
 
     def display_names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return the names of users and user groups by ID; names that can't be looked up are missing."""
+        """Return the names of users and user groups by ID, without those that can't be looked up."""
         names: dict[str, str] = {}
         try:
             groups = self._cached_groups() if any(id_.startswith("S") for id_ in ids) else _UserGroups()
@@ -132,7 +132,7 @@ class SlackDirectory:
         return {id_: name for id_, name in names.items() if name}
 
     def _account(self, user: str, since: float = 0.0) -> dict[str, Any]:
-        """Return a user's account, read after `since`; empty if this server doesn't have that method."""
+        """Return a user's account, read after `since`; empty if this server can't look up users."""
         account: dict[str, Any] = self._cache.get(f"user:{user}", partial(self._fetch_user, user), since=since)
         return account
 
@@ -165,7 +165,7 @@ class SlackDirectory:
         return groups
 
     def _fetch_groups(self) -> _UserGroups:
-        """Fetch all groups in one call: Slack allows about 20 calls a minute, and a policy can name more groups."""
+        """Fetch all groups in one call, since Slack allows only about 20 a minute, and a policy can name more."""
         try:
             answer = self._client.usergroups_list(include_users=True)
         except SlackApiError as error:
@@ -195,9 +195,8 @@ def _profile_from(
 ) -> Profile:
     """Return someone's profile, from their account and the members of user groups.
 
-    `claimed` is the person in the payload, which can name another workspace of theirs. Anyone who belongs to this
-    workspace is one person in it, whichever workspace they act from. Otherwise, a requester could approve their own
-    request from another workspace.
+    `claimed` is the person in the payload, which can name another workspace of theirs. Someone from the home workspace
+    is the same person everywhere; otherwise, they could approve their own request from another workspace.
     """
     is_home = belongs_to(home_team, claimed, account)
     return Profile(
@@ -263,7 +262,7 @@ class _UserGroups:
 
 
 class _TimedCache:
-    """Values that are read at most once a minute, even if several threads need them at the same time."""
+    """A cache that reads each value at most once a minute, even if several threads need it at the same time."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -281,7 +280,7 @@ class _TimedCache:
         return entry if is_fresh else None
 
     def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
-        """Return the value if it's fresh and was read after `since`, or else read it; one thread reads, others wait."""
+        """Return the value if it's fresh and was read after `since`; otherwise, one thread reads it and others wait."""
         began = self._monotonic()
         with self._locks.setdefault(key, threading.Lock()):
             entry = self._fresh_entry(key, since)
@@ -318,7 +317,7 @@ class ChannelDirectory:
     def id_of(self, channel: str) -> str:
         """Return the ID of `#name`, or of a known conversation with a person.
 
-        Anything else, and a name that Slack doesn't list now, is returned unchanged.
+        Returns anything else, and any name that Slack doesn't list now, unchanged.
         """
         if not channel.startswith("#"):
             return self._ids.get(channel, channel)
@@ -332,7 +331,7 @@ class ChannelDirectory:
         self._ids[channel] = channel_id
 
     def forget(self, channel: str) -> None:
-        """Forget a name's ID, because the channel is gone or not visible; the next call looks it up again."""
+        """Forget a name's ID because its channel is gone or not visible, so that the next call looks it up again."""
         with self._read_lock:
             if self._ids.pop(channel, None):
                 self._ids_by_former_name.pop(channel, None)

@@ -39,7 +39,7 @@ def submitted_values(state: Mapping[str, Any]) -> dict[str, str]:
 
 
 def select_input(field: str, label: str, choices: Mapping[str, str], prefilled: Mapping[str, str]) -> InputBlock:
-    """Return a menu. Its initial choice is the prefilled one if that exists, or else the first one."""
+    """Return a menu, initially set to the prefilled choice if it exists, or else to the first one."""
     options = [Option(value=value[:150], label=truncate(text, 75)) for value, text in choices.items()]
     chosen = prefilled.get(field, "").lower().replace("-", "_")
     initial = next((option for option in options if str(option.value).lower().replace("-", "_") == chosen), options[0])
@@ -52,8 +52,8 @@ def suggest_input(
 ) -> InputBlock:
     """Return a menu with type-ahead; `action` is one of the SUGGEST_ constants.
 
-    Except for models, the form's `private_metadata` must be a draft's ID: it remembers the chosen model. A prefilled
-    value that's too long for an option gets a text field.
+    Except for models, the form's `private_metadata` must be the ID of a draft, which remembers the chosen model. If the
+    prefilled value is too long for an option, this returns a text field instead.
     """
     typed = prefilled.get(field, "")
     if len(typed) > MAX_VALUE_LENGTH:
@@ -71,7 +71,7 @@ def suggest_input(
 
 
 def model_input(prefilled: Mapping[str, str], *, optional: bool = False) -> InputBlock:
-    """Return the menu for a model; the menus for its versions and metrics offer what fits the chosen one."""
+    """Return the menu for the model; the menus for versions and metrics then offer those of the chosen model."""
     hint = f"The registered model's name in {product().name}"
     return suggest_input("model", "Model", SUGGEST_MODEL, prefilled, hint=hint, optional=optional)
 

@@ -1,4 +1,4 @@
-"""Deliver incidents: the alert, with its monitor's chart in the alert and its thread."""
+"""Deliver incidents: post or edit the alert, and show its monitor's chart in the alert and in its thread."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ CHART_BACKOFF = Backoff(timedelta(seconds=1), timedelta(seconds=8))
 class _IncidentMessage:
     """An incident's message as it should look now.
 
-    `with_chart`: the same with its chart, if that was uploaded. `existing`: where it's posted. `details_command`: the
-    words of the command that shows more.
+    `with_chart`: the same message with its chart; None if the chart isn't uploaded. `existing`: where the message is
+    posted; None if it isn't yet. `details_command`: the words of the command that shows more details.
     """
 
     message: Message
@@ -50,7 +50,7 @@ class _IncidentMessage:
 
 
 class AlertDelivery:
-    """Delivers incidents and their charts. `report_missing_scopes` gets the scopes that uploading a chart needs."""
+    """Delivers incidents and their charts. `report_missing_scopes` gets any missing scopes for uploading charts."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class AlertDelivery:
         self._invitations = InvitationRequests()
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post or edit an incident's message, with its chart if Slack accepts that."""
+        """Post or edit an incident's message, including its chart if Slack accepts it."""
         alert = self._build_message(outbox_message.lane)
         if alert is None:
             return DeliveryResult(
@@ -88,7 +88,7 @@ class AlertDelivery:
         return self._poster.post_or_edit(outbox_message, alert.message, alert.existing, alert.details_command)
 
     def _build_message(self, incident_id: str) -> _IncidentMessage | None:
-        """Return an incident's message as it should look now; None until the message that it links to is posted."""
+        """Return an incident's message as it should look now; None while the message that it links to is pending."""
         with self._ledger.read() as reading:
             incident, existing = reading.incident(incident_id), reading.message_ref(incident_id)
             monitors = monitors_of_incident(incident, reading.monitors(incident.model or None))
@@ -116,8 +116,8 @@ class AlertDelivery:
     def _add_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
         """Show an incident's chart in its message as well as in the thread.
 
-        Slack rejects a file in a block until it has scanned the file, so this is retried for about 15 seconds; nothing
-        waits for it. If the message was edited in the meantime, it's built again.
+        Slack rejects a block with a file that it hasn't scanned yet, so this is retried for about 15 seconds, without
+        delaying anything else. If the message changes in the meantime, it's built and edited again.
         """
         retry = DeliveryResult(
             DeliveryOutcome.RETRY, retry_after=CHART_BACKOFF.delay(outbox_message.attempts), why="its chart isn't ready"
@@ -142,9 +142,9 @@ class AlertDelivery:
         )
 
     def deliver_chart(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Upload a chart of an incident's first monitor to its thread, or show it in the incident's message, too.
+        """Upload a chart of an incident's first monitor to its thread, or add an uploaded chart to its message.
 
-        A rejected upload doesn't delay the incident.
+        It does the latter if `outbox_message.data` has `in_message`. A rejected upload doesn't delay the incident.
         """
         if "in_message" in outbox_message.data:
             return self._add_chart(outbox_message)
@@ -166,7 +166,10 @@ class AlertDelivery:
         return self._upload(outbox_message, existing, draw_chart(chart, monitor, outbox_message.key))
 
     def _upload(self, outbox_message: OutboxMessage, existing: MessageRef, picture: FileUpload) -> DeliveryResult:
-        """Upload a picture to an incident's thread; if Slack rejects it, post the reason in the thread."""
+        """Upload a picture to an incident's thread.
+
+        If the bot isn't in the channel, ask in the thread to be invited, once per channel. Report missing scopes.
+        """
         self._poster.require_lease(outbox_message)
         try:
             file = upload_file(self._client, existing, picture)
@@ -183,13 +186,13 @@ class AlertDelivery:
 
 
 def chart_file_name(monitor: Monitor, key: str) -> str:
-    """Return the file name of a monitor's chart in the message with this key; no other message's chart has it."""
+    """Return the file name for a monitor's chart in the message with this key; it's unique to that message."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return f"{safe_file_name(monitor.model)}-{monitor.name}-{digest}.png"
 
 
 def draw_chart(chart: MonitorChart, monitor: Monitor, key: str) -> FileUpload:
-    """Return the picture of a monitor's chart for the message with this key."""
+    """Return a monitor's chart as a file to upload for the message with this key."""
     from bot.slack.monitoring.chart import draw_readings, readings_alt_text
 
     title = f"{monitor.name}: latest readings"

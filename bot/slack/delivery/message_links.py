@@ -18,7 +18,7 @@ MAX_REMEMBERED = 100  # links that are kept in memory
 
 
 class MessageLinks:
-    """Fetches the permalinks of messages, each one once."""
+    """Fetches permalinks to messages, and caches the latest MAX_REMEMBERED of them."""
 
     def __init__(self, client: WebClient, ledger: Ledger) -> None:
         self._client = client
@@ -26,7 +26,7 @@ class MessageLinks:
         self._links: dict[MessageRef, str] = {}
 
     def permalink(self, message_ref: MessageRef) -> str:
-        """Return a message's link; empty if Slack doesn't return it.
+        """Return a message's link; empty if Slack doesn't return one.
 
         Raises SlackApiError if Slack limits the rate, and any of CONNECTION_ERRORS.
         """
@@ -44,7 +44,7 @@ class MessageLinks:
         return self._links[message_ref]
 
     def find(self, message_ref: MessageRef) -> str:
-        """Return a message's link; empty if Slack doesn't return it, or can't now."""
+        """Return a message's link; empty if Slack doesn't return one, limits the rate, or can't be reached."""
         try:
             return self.permalink(message_ref)
         except (SlackApiError, *CONNECTION_ERRORS) as error:
@@ -52,7 +52,7 @@ class MessageLinks:
             return ""
 
     def fill_in(self, sentence: Sentence) -> Sentence:
-        """Return an answer with the addresses of its links; those that aren't available name only the channel."""
+        """Return the sentence with the URLs of its links filled in; a link without a URL names the channel instead."""
         links = list(links_in(sentence))
         if not links:
             return sentence

@@ -68,11 +68,11 @@ _RESTRICTED_HINT = say(
 
 
 class SlackNotifier:
-    """Delivers outbox messages through Slack's Web API. The client must not retry automatically: that posts twice.
+    """Delivers outbox messages through Slack's Web API. `client` must not retry automatically: it could post twice.
 
-    `policy` returns the active policy, `display_names` the names of people and groups by ID. `notify_admins` gets what
-    only admins can fix, with a key for each problem; `report_missing_scopes` gets the scopes that the app is missing.
-    `links` are the registry's web pages.
+    `policy` returns the active policy, and `display_names` returns the names of people and groups by ID.
+    `notify_admins` gets problems that only admins can fix, each with a key; `report_missing_scopes` gets the scopes
+    that the app is missing. `links` builds links to the registry's pages.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SlackNotifier:
         }
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Deliver one message: see the port."""
+        """Deliver one message; see `Notifier`."""
         if outbox_message.kind not in self._deliver_kind:  # an event: bot/webhook_sender.py delivers those
             return DeliveryResult(DeliveryOutcome.REFUSED, why="Slack doesn't accept events")
         try:
@@ -128,11 +128,11 @@ class SlackNotifier:
             return DeliveryResult(DeliveryOutcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
 
     def channel_id(self, name: str) -> str:
-        """Return a channel's ID by its name: see the port."""
+        """Return a channel's ID by its name; see `Notifier`."""
         return self._poster.channel_id(name)
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Delete a duplicate: see the port."""
+        """Delete a duplicate; see `Notifier`."""
         self._poster.delete_message(message_ref)
 
     def _deliver_card(self, outbox_message: OutboxMessage) -> DeliveryResult:
@@ -174,9 +174,10 @@ class SlackNotifier:
         return delivery
 
     def _waiting_sentence(self, request: Request, votes: Sequence[Vote], policy: Policy) -> Sentence | None:
-        """Return who still has to approve: mentioned if the policy says so, else by name, which notifies no one.
+        """Return who still has to approve: mentioned if the policy says so, or else by name, which notifies no one.
 
-        None if the request has all approvals and no gate blocks it: then it's only waiting to be decided.
+        Returns None if the request has all its approvals and no gate blocks it, so that it's only waiting to be
+        decided.
         """
         pending = pending_approvers(request, votes, policy)
         rule = policy.rules_for(request.model).rule(request.target)
@@ -186,7 +187,10 @@ class SlackNotifier:
         return waiting_for_approvers(pending, None if is_mention else self._display_names(pending.ids[:MAX_NOTIFIED]))
 
     def _deliver_sentence(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post a sentence, directly or in a channel. It waits for the messages that it links to, but not for long."""
+        """Post a sentence directly to a person or in a channel.
+
+        It waits for the messages that it links to, but for no more than a minute if their delivery is failing.
+        """
         sentence = unpack_sentence(outbox_message.data["say"])
         urls = {}
         for link in links_in(sentence):
@@ -233,7 +237,11 @@ class SlackNotifier:
         return self._poster.post(outbox_message, parent.channel, message, thread=parent.ts)
 
     def _report_refused(self, outbox_message: OutboxMessage, code: str) -> None:
-        """Notify admins that Slack rejected a channel message: once per alert, or else at most once a day."""
+        """Notify admins that Slack rejected a new channel message. `code` is Slack's error code.
+
+        They're notified once for each alert or rollback message; for others, once a day for each channel and error
+        code.
+        """
         if outbox_message.kind not in _REPORTED_KINDS:
             return
         with self._ledger.read() as reading:
@@ -252,7 +260,7 @@ class SlackNotifier:
 
 
 def _read_progress(reader: LedgerReader, request: Request) -> Sentence | None:
-    """Return how far a request's transition has come; None if it was never approved."""
+    """Return the progress of a request's transition; None if the request was never approved."""
     try:
         transition = reader.transition(promotion_id(request))
     except KeyError:

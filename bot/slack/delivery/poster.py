@@ -53,10 +53,10 @@ class LeaseExpiring(Exception):
 
 
 class MessagePoster:
-    """Posts and edits the messages of the outbox through Slack's Web API.
+    """Posts and edits outbox messages through Slack's Web API.
 
-    `client` must not retry automatically: that posts twice. `notify_admins` gets what only admins can fix, with a key
-    for each problem.
+    `client` must not retry automatically: it could post twice. `notify_admins` gets problems that only admins can fix,
+    each with a key.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class MessagePoster:
             log.warning("can't delete a duplicate message (%s)", error)
 
     def require_lease(self, outbox_message: OutboxMessage) -> None:
-        """Raise LeaseExpiring if Slack could answer after another process has begun to deliver the same message."""
+        """Raise LeaseExpiring if another process could start delivering the message before Slack responds."""
         if outbox_message.claimed_until is not None and self._now() > outbox_message.claimed_until - CALL_TIMEOUT:
             raise LeaseExpiring
 
@@ -94,8 +94,9 @@ class MessagePoster:
     ) -> DeliveryResult:
         """Edit the message, or post it if it isn't posted yet or can't be edited anymore.
 
-        `existing`: where it's posted, if it is. `details_command`: the words of the command that shows what a shorter
-        form leaves out; with them, if Slack rejects the message's blocks, the next attempt sends a shorter form.
+        `existing`: where the message is posted; None if it isn't. `details_command`: the words of the command that
+        shows what the short form leaves out. If it's given and Slack rejects the message's blocks, the next attempt
+        sends the short form.
         """
         is_short = bool(details_command) and outbox_message.lane in self._shortened
         message = short_form(message, details_command) if is_short else message
@@ -171,7 +172,10 @@ class MessagePoster:
         return answer
 
     def _report_closed_channel(self, channel: str, code: str) -> None:
-        """Notify admins, at most once a day, that the bot can't post in a channel; look up its ID again next time."""
+        """Notify admins, at most once a day, that the bot can't post in a channel, and forget the channel's ID.
+
+        The next attempt looks up the ID again. Errors that don't mean a closed channel are ignored.
+        """
         if code not in _CHANNEL_ERRORS or _is_user_id(channel):
             return
         self._channels.forget(channel)
@@ -201,7 +205,7 @@ class MessagePoster:
         return None
 
     def _is_ours(self, message: dict[str, Any], key: str) -> bool:
-        """Return whether the bot posted this with that key; another app could have copied the key into its metadata."""
+        """Return whether this message has the key and the bot posted it; another app could have copied the key."""
         metadata = message.get("metadata") or {}
         if metadata.get("event_type") != METADATA_TYPE or (metadata.get("event_payload") or {}).get("key") != key:
             return False
@@ -211,7 +215,7 @@ class MessagePoster:
     def messages_since(
         self, outbox_message: OutboxMessage, channel: str, thread: str | None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the messages in a channel or thread since `outbox_message` was created: its own can't be older."""
+        """Yield the messages in a channel or thread since `outbox_message` was created; its post can't be older."""
         fetch = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = (
             f"{(outbox_message.created_at - MAX_CLOCK_SKEW).timestamp():.6f}" if outbox_message.created_at else None
@@ -226,7 +230,7 @@ class MessagePoster:
             cursor = str((page.get("response_metadata") or {}).get("next_cursor") or "")
 
     def find_file(self, outbox_message: OutboxMessage, thread: MessageRef, name: str) -> str:
-        """Return the ID of the bot's file with this name in a thread; empty if there's none, or no access."""
+        """Return the ID of the file with this name in a thread; empty if there's none or the thread can't be read."""
         try:
             replies = list(self.messages_since(outbox_message, thread.channel, thread.ts))
         except SlackApiError:
@@ -235,7 +239,7 @@ class MessagePoster:
         return str(files[0]["id"]) if files else ""
 
     def _conversation_id(self, channel: str) -> str:
-        """Return the ID of a channel by its `#name`, or of the conversation with a person by their user ID."""
+        """Return the ID of a channel by its `#name`, or of a person's direct messages by their user ID."""
         if not _is_user_id(channel):
             return self._channels.id_of(channel)
         if channel not in self._conversations:
@@ -251,7 +255,7 @@ def keep_latest(entries: dict[Any, Any]) -> None:
 
 
 def _metadata_key(outbox_message: OutboxMessage) -> str:
-    """Return the key in a message's metadata; each message that is updated in place has one for all its forms."""
+    """Return the key for a message's metadata; a message that's updated in place keeps the same key."""
     kind = outbox_message.kind
     return f"{kind.value}:{outbox_message.lane}" if kind.is_updated_in_place else outbox_message.key
 

@@ -35,9 +35,9 @@ RETRY_SECONDS = 5.0  # seconds for which a rate-limited post is retried: another
 
 
 class PublishedMessage(NamedTuple):
-    """Where a message was posted; `channel_error` is Slack's error code if that isn't the requested channel.
+    """Where a message was posted. If that isn't the requested channel, `channel_error` is Slack's error code.
 
-    `failure_text`: what the person reads about files that Slack rejected.
+    `failure_text`: what to show the person about files that Slack rejected.
     """
 
     message_ref: MessageRef
@@ -46,9 +46,9 @@ class PublishedMessage(NamedTuple):
 
 
 class Publisher:
-    """Posts results of queries. They aren't in the outbox: if one is lost, people can repeat the query.
+    """Posts query results. They bypass the outbox, because people can repeat a query if its result is lost.
 
-    `report_missing_scopes` gets the scopes that uploading files needs.
+    `report_missing_scopes` gets any missing scopes for uploading files.
     """
 
     def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:
@@ -59,8 +59,8 @@ class Publisher:
     def post(self, answer: SlackAnswer, channel: str, *, user_id: str) -> PublishedMessage:
         """Post an answer in `channel`, or directly to `user_id` if the bot can't post there.
 
-        Its files are created after the message is posted, and go into its thread. Returns where it's posted. Raises
-        SlackUnreachable.
+        Files are created after the message is posted, and are uploaded to its thread. Returns where the message was
+        posted. Raises SlackUnreachable.
         """
         try:
             channel_error = ""
@@ -99,7 +99,7 @@ class Publisher:
         return MessageRef(str(answer["channel"]), str(answer["ts"]))
 
     def _post_directly(self, message: Message, user_id: str) -> MessageRef:
-        """Post to a person; if the server doesn't accept a person as a channel, use the conversation's ID."""
+        """Post to a person; if the server doesn't accept a user ID as a channel, use the conversation's ID."""
         try:
             return self._post(message, user_id)
         except SlackApiError as error:
@@ -110,7 +110,7 @@ class Publisher:
     def upload_files(self, answer: SlackAnswer, thread: MessageRef) -> str:
         """Upload an answer's files to a thread or a conversation.
 
-        If Slack rejects one, return the text to show about that, if any.
+        If Slack rejects one, skip the rest and return the text to show about them, or an empty string if there's none.
         """
         left = list(answer.make_files())
         try:
@@ -134,7 +134,7 @@ class InvitationRequests:
         self._asked_channels: set[str] = set()
 
     def request_after(self, error: Exception, channel: str) -> str:
-        """Return the text to show after an upload failed; empty if the bot is a member or has asked before."""
+        """Return the text to show after a failed upload; empty if an invitation can't help or was requested before."""
         if (
             not isinstance(error, SlackApiError)
             or error_code(error) not in _NOT_REACHABLE_ERRORS
@@ -146,7 +146,7 @@ class InvitationRequests:
 
 
 def upload_file(client: WebClient, destination: MessageRef, file: FileUpload) -> str:
-    """Upload a file to a thread or a conversation, and return its ID. Raises what `upload_files` does."""
+    """Upload a file to a thread or a conversation, and return its ID. Raises the same errors as `upload_files`."""
     [uploaded, *_] = upload_files(client, destination, [file]) or [""]
     return uploaded
 
@@ -178,7 +178,7 @@ def _retry_after(state: RetryCallState) -> float:
 
 
 def _refusal_sentence(error: Exception) -> Sentence:
-    """Return the message for the person; it suggests a retry only if that could help."""
+    """Return the error to show the person; it suggests trying again only if that could help."""
     is_refused = isinstance(error, SlackApiError) and delivery_for_error(error).outcome is DeliveryOutcome.REFUSED
     why = error_code(error) if isinstance(error, SlackApiError) else "no answer"
     return say("Slack rejected the message ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")

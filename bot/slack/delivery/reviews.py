@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ReviewDelivery:
-    """Delivers reviews of incidents. `report_missing_scopes` gets the scopes that uploading the files needs."""
+    """Delivers incident reviews. `report_missing_scopes` gets any missing scopes for uploading the files."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class ReviewDelivery:
         self._report_missing_scopes = report_missing_scopes
 
     def deliver(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post a review as the comment on its files; if Slack rejects them, post it without files."""
+        """Post a review as the comment on its files; if Slack rejects the files, post the review without them."""
         with self._ledger.read() as reading:
             thread = reading.message_ref(outbox_message.lane)
             facts = read_incident_facts(reading, outbox_message.lane)

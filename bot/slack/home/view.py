@@ -51,7 +51,7 @@ MAX_FREEZES = 3
 
 
 def home_view(view: HomeView, links: RegistryLinks = NO_LINKS) -> dict[str, Any]:
-    """Return a person's Home tab. Its buttons hold only ids, like a card's. `links`: to the registry's pages."""
+    """Return a person's Home tab. Like a card's, its buttons carry only IDs. `links` builds links to the registry."""
     blocks: list[Block] = [
         *_banners(view),
         *_titled("Needs your review", _review_blocks(view) or [section("You're all caught up.")]),
@@ -65,14 +65,14 @@ def home_view(view: HomeView, links: RegistryLinks = NO_LINKS) -> dict[str, Any]
 
 
 def refused_view(reason: Sentence) -> dict[str, Any]:
-    """Return the Home tab of a person who isn't allowed to see anything."""
+    """Return the Home tab for a person who can't see anything, with the reason."""
     return {"type": "home", "blocks": block_dicts([section(to_mrkdwn(reason))])}
 
 
 def message_link(workspace_url: str, ref: MessageRef) -> str:
-    """Return the link to a message; empty without the workspace's URL, as Slack's `auth.test` returns it.
+    """Return the link to a message; empty if `workspace_url`, from Slack's `auth.test`, is empty.
 
-    chat.getPermalink returns the same, but takes a call for each message.
+    `chat.getPermalink` returns the same link, but takes a call for each message.
     """
     return f"{workspace_url}archives/{ref.channel}/p{ref.ts.replace('.', '')}" if workspace_url else ""
 
@@ -82,7 +82,7 @@ def _titled(title: str, blocks: Sequence[Block]) -> list[Block]:
 
 
 def _banners(view: HomeView) -> Iterator[Block]:
-    """Yield what applies to everything: held work, freezes of all models, and a policy that differs from its file."""
+    """Yield notices that apply to everything: work on hold, global freezes, and a policy that differs from its file."""
     if view.hold:
         yield section(to_mrkdwn(restore_messages.hold_summary(view.hold)))
     for freeze in view.global_freezes[:MAX_FREEZES]:
@@ -178,7 +178,7 @@ _STATE_ICONS = {
 
 
 def _subject(request: Request, style: str = "") -> str:
-    """Return a request's model and change. `style` is the mrkdwn sign around the change."""
+    """Return a request's model and change. `style` is the mrkdwn marker around the change."""
     change = to_mrkdwn(promotion_messages.describe_change(request))
     return f"{code(request.model, 120)} {style}{change}{style}"
 

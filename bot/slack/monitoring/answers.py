@@ -89,7 +89,7 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
 
 
 def false_rollback_line(estimate: FalseRollbackEstimate | None) -> list[Block]:
-    """Return the line about armed monitors and the false rollbacks to expect; empty if none is armed."""
+    """Return a line with the number of armed monitors and their expected false rollbacks; empty if none is armed."""
     return [context_line(to_mrkdwn(monitor_messages.false_rollback_sentence(estimate)))] if estimate else []
 
 
@@ -289,7 +289,7 @@ def _public_view(view: MonitorView) -> Message:
 
 
 def incident_details(incident: Incident, views: Sequence[MonitorView]) -> Message:
-    """Return an incident's monitors: the first ones in full, as in `monitor_view`, and a line for each other one."""
+    """Return an incident's monitors: the first ones in full, as in `monitor_view`, and the rest in one line each."""
     if incident.kind is IncidentKind.FILES:
         text = "\n".join(to_mrkdwn(line) for line in incident.lines)
         return build_message(text, [section(text)])

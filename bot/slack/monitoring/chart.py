@@ -93,14 +93,14 @@ def _legend_entries(axes: Axes, chart: MonitorChart, failed_label: str) -> list[
 
 
 def _note_text(inside: Mapping[str, float], unnamed: Iterable[str], outside: Mapping[str, float]) -> str:
-    """Return the values of lines that have no name in the chart, and of bounds that aren't in it."""
+    """Return the values of bounds that are drawn without a name, and of bounds outside the chart."""
     notes = [f"{_LINE_SIGNS.get(name, '╌')} {name} {format_number(inside[name])}" for name in unnamed]
     listed = ", ".join(f"{name} {format_number(value)}" for name, value in outside.items())
     return "    ".join([*notes, *([f"Outside the chart: {listed}"] if listed else [])])
 
 
 def readings_alt_text(chart: MonitorChart, *, failed_label: str = "failed") -> str:
-    """Return the chart's alternative text, at most 1,000 characters."""
+    """Return the chart's alt text, at most 1,000 characters."""
     if not chart.values:
         return truncate(f"{sanitize_text(chart.title)}: {NO_READINGS}", MAX_ALT_LENGTH)
     bounds = "".join(f"; {sanitize_text(name)} {format_number(value)}" for name, value in chart.bounds.items())
@@ -148,7 +148,7 @@ def _draw_line(axes: Axes, chart: MonitorChart, values: np.ndarray) -> None:
 
 
 def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the line's points with a gap wherever readings are missing for a long time."""
+    """Return the line's points, with a NaN wherever there's a long gap between readings."""
     if len(places) < 3:
         return places, values
     steps = np.diff(places)
@@ -157,7 +157,7 @@ def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the bounds that are close enough to the readings to draw, and the others."""
+    """Return the finite bounds in two groups: those close enough to the readings to draw, and the rest."""
     low, high = min(chart.values), max(chart.values)
     reach = MAX_LINE_DISTANCE * (high - low)
     if (
@@ -171,7 +171,7 @@ def _split_bounds(chart: MonitorChart) -> tuple[dict[str, float], dict[str, floa
 
 
 def _draw_bounds(axes: Axes, bounds: Mapping[str, float], places: np.ndarray, values: np.ndarray) -> list[str]:
-    """Draw the bounds, each with its name where it hides the fewest readings; return those that had no room."""
+    """Draw the bounds, each with its name where it hides the fewest readings; return the names that aren't drawn."""
     unnamed: list[str] = []
     taken: list[Box] = []
     points = axes.transLimits.transform(np.column_stack([places, values])) * _AXES_BOX[2:]
@@ -193,7 +193,10 @@ def _draw_bounds(axes: Axes, bounds: Mapping[str, float], places: np.ndarray, va
 
 
 def _free_box(text: str, height: float, taken: Sequence[Box], points: np.ndarray) -> Box | None:
-    """Return a place for a bound's name, in inches from the axes' corner, next to its line at `height`."""
+    """Return the box for a bound's name next to its line at `height`, or None if there's no room.
+
+    `height`, the boxes, and `points` are in inches from the axes' lower left corner.
+    """
     width, (_, _, right, top) = text_width(text, SMALL_SIZE - 1, bold=True) + 0.1, _AXES_BOX
     boxes = [
         (left, bottom, width, _NAME_HEIGHT)
@@ -233,7 +236,7 @@ def _label_style(size: int) -> dict[str, Any]:
 
 
 def _draw_transitions(axes: Axes, chart: MonitorChart) -> None:
-    """Mark when Production changed; the label of the version that failed comes first, and others only if they fit."""
+    """Mark when Production changed. The failed version's label has priority; others are drawn only if they fit."""
     left, right = axes.get_xlim()
     bad = _failing_transition(chart)
     taken: list[Box] = []
@@ -248,13 +251,13 @@ def _draw_transitions(axes: Axes, chart: MonitorChart) -> None:
 
 
 def _failing_transition(chart: MonitorChart) -> tuple[datetime, str] | None:
-    """Return which change put the version into Production that failed last; None if nothing failed."""
+    """Return the change that put the most recently failed version into Production, or None if nothing failed."""
     last = max((at for at, failed in zip(chart.times, chart.failed, strict=True) if failed), default=None)
     return max((change for change in chart.transitions if last and change[0] <= last), default=None)
 
 
 def _draw_transition_label(axes: Axes, middle: float, label: str, taken: list[Box], color: str) -> None:
-    """Write a label above the axes, `middle` inches from their left edge, in the first row that has room for it."""
+    """Draw a label above the axes, centered `middle` inches from their left, in the first row with room, if any."""
     text = replace_missing_glyphs(truncate(label, 12))
     width = text_width(text, SMALL_SIZE, bold=True) + 0.08
     boxes = [(middle - width / 2, bottom, width, _NAME_HEIGHT) for bottom in (0.05, 0.26)]

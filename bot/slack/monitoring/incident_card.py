@@ -72,9 +72,9 @@ def card(
     link: str = "",
     on_call: Sequence[str] = (),
 ) -> Message:
-    """Return an incident's message for its current state. Its buttons carry only its id.
+    """Return an incident's message for its current state. Its buttons carry only its ID.
 
-    `monitors` are those of its monitors that still exist. `serving` is what the endpoint reported after the rollback.
+    `monitors` are the incident's monitors that still exist. `serving` is what the endpoint reported after the rollback.
     `link` leads to the message about what ended the incident. `on_call` are the users and user groups to mention.
     """
     heading = truncate(title(incident), 150)
@@ -92,7 +92,7 @@ def card(
 
 
 def chart_alt_text(incident: Incident) -> str:
-    """Return the alternative text of the chart in the message."""
+    """Return the alt text for the message's chart."""
     name = incident.monitors[0] if incident.monitors else "the monitor"
     return truncate(
         f"Chart of the readings for {sanitize_text(incident.model)} {sanitize_text(name)} when the alert began.", 500

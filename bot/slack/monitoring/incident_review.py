@@ -25,7 +25,7 @@ MAX_REVIEW_LENGTH = 3500  # characters: Slack recommends at most 4,000 for a mes
 
 
 def review_message(review: IncidentReview) -> Message:
-    """Return the review as a message; the text of the message is all of it, as the comment on its files needs it."""
+    """Return the review as a message; its text is the whole review, because it becomes the comment on the files."""
     rows = fitting_rows_and_count(list(_rows(review)), MAX_REVIEW_LENGTH)
     return build_message("\n".join(rows), row_sections(rows))
 
@@ -50,7 +50,7 @@ def _rows(review: IncidentReview) -> Iterator[str]:
 
 
 def _durations(review: IncidentReview) -> Iterator[str]:
-    """Yield how long each part took: detection from the first failing check, the others from the alert."""
+    """Yield how long each phase took: detection from the first failing check, the others from the alert."""
     yield f"Detected in {format_duration(review.detected_after)}"
     if review.acknowledged_after is not None:
         yield f"acknowledged in {format_duration(review.acknowledged_after)}"
@@ -59,7 +59,7 @@ def _durations(review: IncidentReview) -> Iterator[str]:
 
 
 def _entries(entries: Sequence[ReviewEntry]) -> Iterator[str]:
-    """Yield a row for each entry, with the date only if it isn't the last entry's."""
+    """Yield a row for each entry; the date is left out if it's the same as the last entry's."""
     for at, sentence in entries:
         date = "" if at.date() == entries[-1].at.date() else "{date_short_pretty} "
         yield f"{format_time(at, date + '{time_secs}')}: {to_mrkdwn(sentence)}"

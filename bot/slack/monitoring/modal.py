@@ -36,7 +36,7 @@ MONITOR_FIELDS = (
 
 
 def monitor_modal(draft_id: str, prefilled: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
-    """Return the form that adds a monitor, prefilled with what was typed. `draft_id` is the queued command's id."""
+    """Return the form that adds a monitor, prefilled with what was typed. `draft_id` is the queued command's ID."""
     typed = {"every": "5m", "rule": next(iter(RULES)), "action": "dry_run"} | dict(prefilled)
     if typed.get("source") == "mlflow" and typed.get("query"):
         typed["metric"] = typed.pop("query")

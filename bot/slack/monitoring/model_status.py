@@ -41,7 +41,7 @@ PAGE_SIZE = 20  # models in one answer
 
 
 def status_rows(statuses: Sequence[ModelStatus], links: RegistryLinks) -> list[str]:
-    """Return a row for each model; a freeze of all of them is in a row of its own, at the top."""
+    """Return a row for each model; a freeze of all of them gets its own row at the top."""
     shared = shared_freeze(statuses)
     top = [f"❄️ {to_mrkdwn(describe_freeze(shared, of_all=True))}"] if shared else []
     return top + [_status_row(status, links, with_freeze=shared is None) for status in statuses]

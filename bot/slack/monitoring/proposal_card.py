@@ -1,4 +1,4 @@
-"""The card of a monitor that an agent proposes. The agent's texts are data: escaped, cut, and never formatted."""
+"""The card for a monitor that an agent proposes. The agent's text is data: escaped, cut, and never formatted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _quoted_reason(proposal: MonitorProposal) -> str:
 
 
 def _title(proposal: MonitorProposal) -> str:
-    """Return the title; quotation marks that the agent can't close set its name apart."""
+    """Return the title; the agent's name is set apart by quotation marks that it can't close."""
     agent = sanitize_text(proposal.agent.name).translate({ord("“"): "'", ord("”"): "'", ord('"'): "'"})
     model = truncate(sanitize_text(proposal.monitor.model), 60)
     return f"“{truncate(agent, 40)}” proposes a monitor: {model} {proposal.monitor.name}"

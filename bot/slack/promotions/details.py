@@ -34,9 +34,9 @@ MAX_VOTES = 20
 def request_details(
     request: Request, votes: Sequence[Vote], metrics: MetricCatalog, digest: VersionDigest | None = None
 ) -> list[Block]:
-    """Return the facts that the ledger has of a request: its reason, gates, metrics, callers, files, votes, commands.
+    """Return what the ledger knows about a request: its reason, gates, metrics, callers, files, votes, and commands.
 
-    `digest` is that of the version's files, if they're hashed.
+    `digest` is the digest of the version's files, if they're hashed.
     """
     seen, is_overridden = request.seen or RequestSnapshot(), request.overridden_by is not None
     blocks: list[Block] = [section("\n".join(_opening_lines(request)))]

@@ -22,7 +22,7 @@ PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "r
 def promote_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
     """Return the modal for a promotion's missing fields, prefilled with the typed ones.
 
-    `draft_id` is the draft that the submitted modal completes.
+    `draft_id` is the ID of the draft that submitting the modal completes.
     """
     stages = {stage.value.lower(): stage.value for stage in TARGET_STAGES}
     to = prefilled.get("to", "").lower()
@@ -42,7 +42,7 @@ def reject_modal(request: Request) -> dict[str, Any]:
 
 
 def override_modal(request: Request) -> dict[str, Any]:
-    """Return the modal that asks why a request's failed gates are overridden."""
+    """Return the modal that asks why a request's failed gates are being overridden."""
     gates = request.seen.failed_gates if request.seen else ()
     subject = _subject(request, *(f"❌ {to_mrkdwn(describe_gate_result(gate))}" for gate in gates))
     hint = "For the card and the audit log"
@@ -65,7 +65,7 @@ def _subject(request: Request, *lines: str) -> SectionBlock:
 
 
 def details_modal(blocks: Sequence[Block | dict[str, Any]] = (), *, is_complete: bool = False) -> dict[str, Any]:
-    """Return the modal with details; unless they're complete, it says that the registry is being read."""
+    """Return the details modal; until it's complete, it says that the registry is being read."""
     loading = [] if is_complete else [section(f"Loading from {product().name}…")]
     return {
         "type": "modal",

@@ -83,10 +83,10 @@ def request_card(  # noqa: PLR0913 - a card shows this many things
     """Return a request's current card: what decides it, or who decided it. The details have everything else.
 
     `metrics` is what the policy says about the model's metrics. `freeze` is the freeze that currently stops promotions
-    to Production. `status` says who a pending request is waiting for, or how far an approved one has come. `starter`
-    says who is behind it: see `describe_starter`. `block` is the block on the version; it's shown only while the
-    request is pending. `page` is the URL of the version's page in the registry. `files` says whether the
-    version's files are hashed.
+    to Production, if any. `status` says who a pending request is waiting for, or how far the transition of an approved
+    one has progressed. `starter` says who is behind a program's request; see `describe_starter`. `block` is the block
+    on the version; it's shown only while the request is pending. `page` is the URL of the version's page in the
+    registry. `files` says whether the version's files are hashed.
     """
     is_pending = request.state is RequestState.PENDING
     metrics = metrics or MetricCatalog()
@@ -116,7 +116,7 @@ def _pending_texts(
     starter: Sentence | None,
     block: RollbackBlock | None,
 ) -> Iterator[str]:
-    """Yield a pending card's paragraphs in the order in which they matter; a paragraph is empty if there's nothing."""
+    """Yield a pending card's paragraphs, most important first; a paragraph with nothing to say is empty."""
     seen = request.seen or RequestSnapshot()
     if freeze:
         ends_first = freeze.until is not None and request.expires_at <= freeze.until
@@ -137,7 +137,7 @@ def _summary(request: Request, starter: Sentence | None) -> str:
 
 
 def _exceptions(request: Request) -> Iterator[str]:
-    """Yield what makes a request unlike others."""
+    """Yield what's unusual about a request: break glass, a version that stays in the stage, overridden gates."""
     if request.breaks_glass:
         yield "🚨 *Break glass:* promoted without approvals, ignoring gates and freezes."
     if request.keep_existing:
@@ -249,8 +249,8 @@ def _decision_fields(request: Request) -> list[str]:
 def decision_buttons(request: Request, *, is_frozen: bool = False, with_cancel: bool = False) -> ActionsBlock:
     """Return the buttons that decide a pending request.
 
-    Approve is highlighted unless a freeze or a gate blocks it, or it breaks callers. `with_cancel` adds the button for
-    the requester.
+    Approve is highlighted unless a freeze or a gate blocks the request, or the version breaks callers. `with_cancel`
+    adds the requester's button to cancel the request.
     """
     path = truncate(str(promotion_messages.describe_change(request)), 200)
     confirm = ConfirmObject(
@@ -285,7 +285,7 @@ def cancel_button(request: Request, label: str = "Cancel my request") -> ButtonE
 
 
 def _decided_buttons(request: Request, page: str | None) -> ActionsBlock:
-    """Return the buttons of a request that isn't pending; `page` is the version's page in the registry."""
+    """Return the buttons for a request that isn't pending; `page` is the URL of the version's registry page."""
     elements = [ButtonElement(text="Details", action_id=DETAILS, value=request.id)]
     if request.state in {RequestState.STALE, RequestState.EXPIRED}:
         elements.insert(0, ButtonElement(text="Request again", action_id=REQUEST_AGAIN, value=request.id))

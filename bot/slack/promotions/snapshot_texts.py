@@ -30,7 +30,7 @@ def change_line(request: Request) -> str:
 
 
 def metric_rows(seen: RequestSnapshot, metrics: MetricCatalog, limit: int) -> list[str]:
-    """Return a line for each of the `limit` most important metrics, old and new; the others are counted."""
+    """Return a line for each of the `limit` most important metrics, with old and new values; the rest are counted."""
     names = by_importance(seen, metrics)
     rows = [_metric_row(name, seen, metrics) for name in names[:limit]]
     if not (rest := names[limit:]):
@@ -58,7 +58,7 @@ def _is_worse(change: MetricChange | None) -> bool:
 
 
 def reported_text(seen: RequestSnapshot, metrics: MetricCatalog, limit: int) -> str:
-    """Return the results that the requester reported, with the measured ones; empty if there are none."""
+    """Return up to `limit` results that the requester reported, with the measured values; empty if there are none."""
     measured = {result.name: result for result in reported_results(seen, metrics)}
     names = sorted(seen.validation, key=lambda name: (name not in measured, name))
     texts = [_reported_row(name, seen.validation[name], measured.get(name), metrics) for name in names[:limit]]
@@ -76,7 +76,7 @@ def _reported_row(name: str, value: float, result: MetricChange | None, metrics:
 
 
 def callers_text(request: Request, callers: CallerImpact, limit: int, max_length: int = MAX_CHANGES_LENGTH) -> str:
-    """Return what changes for callers, `limit` changes at most and breaking ones first; empty if nothing changes.
+    """Return up to `limit` changes for callers, breaking ones first; empty if nothing changes.
 
     `max_length` limits the characters of each line.
     """
@@ -104,7 +104,7 @@ def gate_rows(
 ) -> list[str]:
     """Return a line for each of up to `limit` gates, failed gates first; the others are counted.
 
-    `is_overridden`: someone has overridden the failed gates. `max_length` limits the characters of all lines.
+    `is_overridden`: someone has overridden the failed gates. `max_length` limits the total characters of the lines.
     """
     failed_first = sorted(seen.gates, key=lambda gate: gate.passed)
     rows = []

@@ -202,7 +202,7 @@ def _field_label(field: str) -> str:
 
 
 def _field_value(field: str, value: object) -> str:
-    """Return one field as mrkdwn. Outside text is shown as code, in which no other formatting applies."""
+    """Return one field as mrkdwn. Outside text is shown as code, so that it can't contain other formatting."""
     if value is None or value in ("", (), {}):
         return "missing"
     if isinstance(value, datetime):
@@ -238,7 +238,7 @@ def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:
-    """Return the confirmation before a version is archived; the buttons' value is the draft's ID."""
+    """Return the question to confirm before a version is archived; the buttons carry the draft's ID."""
     text = to_mrkdwn(messages.archive_question(model, version))
     buttons = [
         ButtonElement(text="Archive it", action_id=CONFIRM_ARCHIVE, value=draft_id, style="danger"),

@@ -139,7 +139,7 @@ def _version_text(comparison: Comparison, index: int) -> str:
 
 
 def _metric_text(comparison: Comparison, metric: str, value: float, change: MetricChange | None) -> str:
-    """Return a value, and how it differs from Production."""
+    """Return a metric's value as text, with its change from Production."""
     if isnan(value):
         return EMPTY_CELL
     text = comparison.catalog.format_value(metric, value, change.was if change else None)
@@ -169,7 +169,7 @@ def _table_block(rows: Sequence[Sequence[TableCell]]) -> dict[str, Any]:
 
 
 def _legend_text(comparison: Comparison, rows: Sequence[Sequence[TableCell]]) -> str:
-    """Explain what the table shows, and say what it leaves out."""
+    """Return a line that explains what the table shows and says what it leaves out."""
     stages = set(comparison.frame["stage"])
     parts = [f"{sign} {stage}" for stage, sign in _STAGE_SIGNS.items() if stage in stages]
     if len(rows) > 2 and len(rows[0]) > 1:

@@ -52,7 +52,7 @@ _DIGIT_WIDTH = 0.11  # width in inches of a digit in the small size
 
 
 def comparison_chart(comparison: Comparison) -> bytes:
-    """Return a PNG of metrics by version, 1,260 pixels wide, with the first six metrics that have a value."""
+    """Return a PNG, 1,260 pixels wide, of metrics by version: the first six that have a value."""
     return render_png(comparison_figure(comparison))
 
 
@@ -184,7 +184,11 @@ def _style_version_axis(
 def _label_positions(
     versions: list[int], production: int | None, best: int, blocked: list[int], width: float
 ) -> list[int]:
-    """Return the positions to label so that no labels touch: the newest blocked version, then Production, and so on."""
+    """Return the positions to label, in ascending order, so that no labels touch.
+
+    In order of priority, those are the newest blocked version, Production, the best version, other blocked versions,
+    the newest and the oldest version, evenly spaced ones, and others.
+    """
     last = len(versions) - 1
     room = (len(str(max(versions))) + 2) * _DIGIT_WIDTH / width * (last + 1.2)
     evenly = [round(part * last / 6) for part in range(7)]

@@ -1,4 +1,4 @@
-"""The preview below a link to a version's page in the registry: its state in a few lines."""
+"""The preview of a link to a version's page in the registry: the version's state in a few lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def version_unfurl(
 ) -> list[dict[str, Any]]:
     """Return a version's stage, metrics, approval, and block, for everyone in the channel.
 
-    `request` is its open request, whose card is at `card_link`, unless that's empty.
+    `request` is the version's open request, if any; `card_link` is the link to its card, or empty.
     """
     values = view.run.metrics if view.run else {}
     important = metrics.by_importance(values)[:MAX_METRICS]

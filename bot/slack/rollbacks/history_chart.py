@@ -55,7 +55,7 @@ _MIN_BAR_WIDTH = 0.035  # inches, so a bar of minutes stays visible next to one 
 
 
 class PeriodOrigin(Enum):
-    """How a period started: its color, sign, and label. The signs distinguish them without colors."""
+    """How a period started: its color, sign, and label. The signs tell the origins apart without colors."""
 
     PROMOTED = ("#2f6db5", "▲", "promoted")
     ROLLED_BACK = ("#c2410c", "▼", "rolled back")
@@ -157,7 +157,7 @@ def _subtitle(periods: Sequence[ServingPeriod], now: datetime) -> str:
 
 
 def _draw_subtitle(figure: Figure, bottom: float, periods: Sequence[ServingPeriod], now: datetime) -> None:
-    """Write what's serving now, in the color of its bar."""
+    """Draw the subtitle: what's serving now, in the color of its bar."""
     is_serving = bool(periods) and periods[0].until is None
     color = CURRENT_COLOR if is_serving else MUTED_COLOR
     draw_text(figure, (MARGIN, bottom), _subtitle(periods, now), CONTENT_WIDTH, bold=is_serving, color=color)
@@ -171,7 +171,7 @@ def _format_moment(at: datetime) -> str:
 
 
 def _draw_time(axes: Axes, periods: Sequence[ServingPeriod], now: datetime, window: TimeWindow | None) -> None:
-    """Draw the time axis, gaps without a version, now, and the requested day or time if it's in range."""
+    """Draw the time axis, gaps without a version, the current time, and the requested day or time if in range."""
     duration = max(now - periods[-1].since, timedelta(minutes=5))
     left = now - duration * 1.01
     future = _label_width(periods[0], now, SMALL_SIZE - 1) + 0.1  # inches for the newest bar's duration, beyond now
@@ -202,7 +202,7 @@ def _inch(axes: Axes) -> float:
 
 
 def _bars(axes: Axes, spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[float, float]]:
-    """Return where bars start and end, in days; none is too short to see."""
+    """Return where bars start and end, in days, lengthening any that would be too short to see."""
     shortest = _MIN_BAR_WIDTH * _inch(axes)
     return [(start, max(end, start + shortest)) for start, end in ((date2num(a), date2num(b)) for a, b in spans)]
 
@@ -211,7 +211,7 @@ def _bars(axes: Axes, spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[
 
 
 def _draw_periods(axes: Axes, periods: Sequence[ServingPeriod], versions: Sequence[int], now: datetime) -> None:
-    """Draw a bar for each period, a thin line to the period that directly followed, and the version labels."""
+    """Draw a bar for each period, a thin line to the next period if there's no gap, and the version labels."""
     rows = {version: row for row, version in enumerate(versions)}
     bars = _bars(axes, ((period.since, period.until or now) for period in periods))
     small = len(versions) > _MAX_TALL_ROWS

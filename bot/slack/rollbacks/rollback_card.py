@@ -35,7 +35,7 @@ _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", Tr
 def rollback_card(transition: Transition, serving: ServingCheck | None, freeze: ActiveFreeze | None = None) -> Message:
     """Return a rollback's current message; its button opens a request that undoes the rollback.
 
-    `freeze` is the freeze of Production that was active when the person rolled back.
+    `freeze` is the Production freeze that was active when the person rolled back, if any.
     """
     sign, title = _STATE_SIGNS.get(transition.state, "⏳"), rollback_messages.rollback_title(transition)
     head = f"{sign} {truncate(sanitize_text(transition.model), 80)} {title}"
@@ -80,7 +80,7 @@ ROLLBACK = "rollback"
 def rollback_modal(draft_id: str, prefilled: Mapping[str, str]) -> dict[str, Any]:
     """Return the modal for a rollback, prefilled with what was typed.
 
-    `draft_id` is the draft that the submitted modal completes.
+    `draft_id` is the ID of the draft that submitting the modal completes.
     """
     version_hint = "Default: the previous good version"
     reason_hint = "Shown in the rollback's message; saved in the version's tags and the audit log"

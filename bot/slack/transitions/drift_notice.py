@@ -53,7 +53,7 @@ def drift_message(notice: DriftNotice) -> Message:
 
 
 def notice_id_in(blocks: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the ID of the notice that these blocks of a message show; None if they show something else."""
+    """Return the ID of the notice that a message's blocks show; None if they show something else."""
     ids = (str(block.get("block_id") or "") for block in blocks)
     return next((id_.removeprefix(_BUTTONS_ID) for id_ in ids if id_.startswith(_BUTTONS_ID)), None)
 

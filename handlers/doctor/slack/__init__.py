@@ -1,1 +1,1 @@
-"""Slack checks."""
+"""Slack checks for `registrar doctor`."""

@@ -19,7 +19,7 @@ MAX_PAGES = 15  # of 1,000 channels each; Slack allows 20 calls a minute, and th
 
 
 def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each channel in the policy whether it exists and the bot is a member."""
+    """Check, for each channel in the policy, whether it exists and the bot is a member."""
     us, named = workspace.require_identity(), _named_channels(policy)
     for channel_id in [channel_id for channel_id in named if not channel_id.startswith("#")]:
         room = _fetch_channel(workspace.client, channel_id)
@@ -53,9 +53,10 @@ def _fetch_channel(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _fetch_channels(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return public channels and the bot's private ones by name, until all of these names are found.
+    """Return public channels and the bot's private ones by name, reading until all of these names are found.
 
-    A former name resolves to the channel that had it, if only one did and no channel has it now.
+    A former name resolves to the channel that had it, if only one did and no channel has it now. Raises
+    CheckSkippedError if names are still missing after MAX_PAGES pages.
     """
     channels: dict[str, Mapping[str, Any]] = {}
     former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)

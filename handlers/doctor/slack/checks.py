@@ -40,7 +40,7 @@ def slack_checks(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     manifest: Path = MANIFEST,
 ) -> list[DoctorCheck]:
-    """Return the checks for Slack. `now` reads the clock. `manifest`: the file with the required scopes."""
+    """Return the checks for Slack. `now` returns the current time. `manifest`: the file with the required scopes."""
     space = open_workspace(settings, now)
     away = "Check SLACK_API_URL, and that this machine can reach the internet (proxy, firewall)."
     return [
@@ -62,7 +62,7 @@ def slack_checks(
 
 
 def check_largest_card(workspace: WorkspaceProbe) -> Iterator[Diagnosis]:
-    """Yield whether Slack would accept the bot's largest card; nothing is posted."""
+    """Check whether Slack would accept the bot's largest card, without posting it."""
     workspace.require_identity()
     blocks = request_card.request_card(largest_request(), []).blocks
     try:

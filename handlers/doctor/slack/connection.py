@@ -22,7 +22,7 @@ from handlers.manifest import required_scopes
 
 
 def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterator[Diagnosis]:
-    """Yield which bot the token belongs to, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
+    """Check which bot the token belongs to, or why it can't be used. Raises Misconfigured and SlackUnreachable."""
     if workspace is None:
         problem = token_problem("SLACK_BOT_TOKEN", settings) or "SLACK_BOT_TOKEN isn't set."
         yield failure(
@@ -36,7 +36,7 @@ def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterato
 
 
 def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosis]:
-    """Yield which scopes in manifest.yml the token lacks, and which extra ones it has."""
+    """Check which scopes in manifest.yml the token lacks, and which extra ones it has."""
     has = workspace.require_identity().scopes
     try:
         required = required_scopes(manifest)
@@ -64,7 +64,7 @@ def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosi
 
 
 def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
-    """Yield how Slack reaches the bot: Socket Mode (with `live`, opened and closed), signed HTTP, or neither."""
+    """Check how Slack reaches the bot: Socket Mode (opened and closed if `live`), signed HTTP, or neither."""
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         yield failure(
             "Slack connection",
@@ -90,7 +90,7 @@ def check_connection(settings: Settings, *, live: bool) -> Iterator[Diagnosis]:
 
 
 def _check_socket_mode(settings: Settings, app_token: str) -> Diagnosis:
-    """Open a connection, wait for Slack's hello, and close it right away: it would lose the events that it received."""
+    """Open a connection, wait for Slack's hello, and close it right away, since events sent to it would be lost."""
     client = WebClient(base_url=settings.slack_api_url, timeout=CALL_TIMEOUT, retry_handlers=[])
     mend = f"Copy SLACK_APP_TOKEN again: {TOKEN_LOCATIONS['SLACK_APP_TOKEN']}."
     try:

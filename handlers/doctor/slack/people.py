@@ -23,7 +23,7 @@ MAX_PEOPLE = 40  # Slack allows about 100 calls to users.info a minute, and the 
 
 
 def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield the people in the policy who can't act, or that everyone can."""
+    """Check whether the people that the policy lists by ID can act."""
     workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
     bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
@@ -63,7 +63,7 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
 
 
 def _policy_places(policy: Policy, slack_id: str) -> str:
-    """Return where the policy lists an ID: its roles, operators, and people, or else a rule."""
+    """Return where the policy lists an ID: in its roles, operators, and people; otherwise, in a rule."""
     roles = [f"roles.{role}" for role, ids in policy.roles.items() if slack_id in ids]
     roles += [f"operators.{name}" for name, user in policy.operators.items() if user == slack_id]
     roles += ["people"] if slack_id in policy.people.user_ids else []
@@ -71,9 +71,9 @@ def _policy_places(policy: Policy, slack_id: str) -> str:
 
 
 def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
-    """Yield for each user group in the policy whether it exists and has members.
+    """Check, for each user group in the policy, whether it exists and has members.
 
-    Then yield the rules that the groups' members can't meet, which the file alone doesn't show.
+    Then check for rules that the groups' members can't meet, which the file alone doesn't show.
     """
     us = workspace.require_identity()
     if not policy.user_groups():

@@ -81,7 +81,7 @@ class WorkspaceProbe:
         return self._identity
 
     def require_identity(self) -> BotIdentity:
-        """Return the bot's identity. Raises CheckSkippedError if it's unknown, for checks that depend on it."""
+        """Return the bot's identity, for checks that depend on it. Raises CheckSkippedError if it's unknown."""
         try:
             return self.identity()
         except Exception:  # the check of the token reports it
@@ -103,9 +103,11 @@ class WorkspaceProbe:
 
 
 def call_slack(client: WebClient, call: Callable[[], Any]) -> Any:
-    """Return Slack's answer. Raises CheckSkippedError if this server lacks the method or can't run it now.
+    """Make a call, and return Slack's answer.
 
-    Raises Misconfigured for a rejected token, SlackUnreachable, and SlackApiError for everything else.
+    Raises CheckSkippedError if this server lacks the method or can't run it now, or the token lacks the scope;
+    Misconfigured for a rejected token or a server that isn't Slack; SlackUnreachable; and SlackApiError for everything
+    else.
     """
     address = display_url(client.base_url)
     try:
@@ -152,7 +154,7 @@ def require_policy(policy: Policy | None) -> Policy:
 
 
 def token_problem(name: str, settings: Settings) -> str:
-    """Return what's wrong with a token's format; servers other than Slack can have other formats."""
+    """Return what's wrong with a token's format; empty if it's fine, or could be that of a server other than Slack."""
     secret = settings.slack_bot_token if name == "SLACK_BOT_TOKEN" else settings.slack_app_token
     text, prefix = secret.get_secret_value() if secret else "", "xoxb-" if name == "SLACK_BOT_TOKEN" else "xapp-"
     if not text or text.startswith(prefix):

@@ -137,9 +137,9 @@ def _call(client: WebClient, method: Callable[..., Any], **arguments: Any) -> An
 
 
 def _clicks(settings: Settings, client: WebClient) -> Generator[dict[str, Any]]:
-    """Yield the payloads that Slack sends, each of them acknowledged; reconnect if Slack closes the connection.
+    """Yield the payloads that Slack sends, acknowledging each one; reconnect if Slack closes the connection.
 
-    Raises SlackUnreachable, also if another process is connected.
+    Raises SlackUnreachable, including if another process is connected.
     """
     token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
     is_first = True
@@ -164,7 +164,7 @@ def _clicks(settings: Settings, client: WebClient) -> Generator[dict[str, Any]]:
 
 
 def _has_others(message: dict[str, Any]) -> bool:
-    """Return whether Slack's hello counts other connections, or Slack accepts no more of them."""
+    """Return whether Slack's first message counts other connections, or says that Slack accepts no more of them."""
     return int(message.get("num_connections", 1)) > 1 or message.get("reason") == "too_many_websockets"
 
 

@@ -15,7 +15,10 @@ ADDRESS = "MLFLOW_TRACKING_URI"
 
 
 def _check_mlflow(state: SetupState) -> str:
-    """Run doctor's check of the registry. Raises StepPendingError."""
+    """Run doctor's check of the registry, and return its first sentence.
+
+    Raises StepPendingError if it fails, or if no address is set.
+    """
     settings = read_settings()
     if settings.registry == "mlflow" and not settings.tracking_uri:
         raise StepPendingError

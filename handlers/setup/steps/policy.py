@@ -18,7 +18,11 @@ PASTE_ID = "Guests and bots can't approve. To choose someone who isn't listed, p
 
 
 def _check_policy(state: SetupState) -> str:
-    """Return that the file is valid. Raises Misconfigured, because setup doesn't change an existing file."""
+    """Return a sentence that says that the policy file is valid.
+
+    Raises StepPendingError if the file doesn't exist. Raises Misconfigured if it's invalid, because setup doesn't
+    change an existing file.
+    """
     settings = read_settings()
     if not settings.policy.exists():
         raise StepPendingError
@@ -49,7 +53,7 @@ def _ask_policy(state: SetupState) -> None:
 
 
 def choose_user(state: SetupState, lists: WorkspaceLists) -> SlackChoice:
-    """Ask who is at the keyboard; the default has the same name on this machine and in Slack."""
+    """Ask who is at the keyboard. The default is the person whose Slack handle is the user name on this machine."""
     same_name = [one for one in lists.find_people(current_operator().name) if one.handle == current_operator().name]
     default = same_name[0] if same_name else None
     return choose_one(state.prompts, "Who are you in Slack", lists.find_people, default=default, if_none=PASTE_ID)

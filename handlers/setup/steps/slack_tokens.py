@@ -99,12 +99,12 @@ def _check_app_token(state: SetupState) -> str:
 
 
 def socket_mode_url(client: WebClient, app_token: str) -> str:
-    """Return an address that opens one Socket Mode connection. Raises what `call_slack` raises."""
+    """Return a URL that opens one Socket Mode connection. Raises what `call_slack` raises."""
     return str(call_slack(client, lambda: client.apps_connections_open(app_token=app_token))["url"])
 
 
 def _bots_app_id(client: WebClient) -> str:
-    """Return the ID of the app that the bot belongs to; empty if this server doesn't say."""
+    """Return the ID of the app that the bot belongs to; empty if this server doesn't report it."""
     try:
         bot = call_slack(client, client.auth_test)["bot_id"]
         return str(call_slack(client, lambda: client.bots_info(bot=bot))["bot"].get("app_id") or "")
@@ -142,7 +142,7 @@ def _ask_token(name: str, state: SetupState) -> None:
 
 
 def _require_format(name: str, settings: Settings) -> None:
-    """Raise StepPendingError if a token isn't set or is another kind of token."""
+    """Raise StepPendingError if a token isn't set or is the wrong kind of token."""
     if (settings.slack_bot_token if name == BOT_TOKEN else settings.slack_app_token) is None:
         raise StepPendingError
     if problem := token_problem(name, settings):

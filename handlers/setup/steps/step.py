@@ -21,8 +21,8 @@ class StepPendingError(Exception):
 class SetupState:
     """What the steps share.
 
-    env_file: where the answers are stored. given: the environment's variables that aren't from that file.
-    user: the Slack ID of the person at the keyboard; empty if it's unknown. has_asked: whether this run asked anything.
+    `env_file`: where the answers are stored. `given`: the environment variables that don't come from that file. `user`:
+    the Slack ID of the person at the keyboard; empty if it's unknown. `has_asked`: whether this run has asked anything.
     """
 
     prompts: Prompts
@@ -39,7 +39,7 @@ class SetupState:
         os.environ[name] = self.unsaved[name] = value
 
     def keep(self, name: str) -> None:
-        """Also store an address that's only in the shell, so that commands work in another shell."""
+        """Also store an address that's set only in this shell, so that commands work in other shells."""
         if name in self.given and name not in saved_values(self.env_file):
             self.unsaved[name] = os.environ[name]
 
@@ -52,7 +52,7 @@ class SetupState:
 
 @dataclass(frozen=True, slots=True)
 class SetupStep:
-    """A step. `check` returns a sentence if it's finished, or else raises StepPendingError; `ask` is then called."""
+    """A step. `check` returns a sentence if it's finished; otherwise, it raises StepPendingError, and `ask` follows."""
 
     check: Callable[[SetupState], str]
     ask: Callable[[SetupState], None]

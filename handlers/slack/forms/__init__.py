@@ -1,1 +1,1 @@
-"""Menus of the forms, and the buttons that open a form again."""
+"""Menus in forms, and buttons that reopen a form."""

@@ -1,4 +1,4 @@
-"""Handle the buttons under a failed command: run the corrected one, or open its form again."""
+"""Handle the buttons under a failed command, which run the corrected command or reopen its form."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from handlers.slack.replies import ReplyTarget
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to the buttons."""
+    """Listen for clicks on the buttons."""
     app.action(failed_command.RUN_CORRECTED)(click_listener(interactions, _run_corrected))
     app.action(failed_command.EDIT_AGAIN)(click_listener(interactions, _edit_again))
 
 
 def _run_corrected(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Message | None:
-    """Do the same as if the person had typed the corrected command."""
+    """Run the corrected command as if the person had typed it."""
     draft = interactions.registrar.command_queue.use_draft(interactions.caller(target), value)
     return answer_typed(interactions, target, str(draft.command.get("text") or ""))
 
 
 def _edit_again(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
-    """Open the form of a command that failed, with everything that the command has."""
+    """Reopen the form of a failed command, prefilled with the command's arguments."""
     queued = interactions.registrar.command_queue.get_own_draft(interactions.caller(target), value)
     typed = {name: given for name, given in queued.command.items() if given and name != "verb"}
     if queued.command.get("verb") == Rollback.verb:

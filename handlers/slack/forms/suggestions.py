@@ -1,6 +1,6 @@
-"""Offer models, versions, and metrics while someone types in a form.
+"""Suggest models, versions, and metrics while someone types in a form.
 
-Slack doesn't say which model is chosen in the same form (java-slack-sdk#1292), so choosing one stores it in the draft.
+Slack doesn't say which model is chosen in the same form (java-slack-sdk#1292), so the choice is stored in the draft.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Offer = Callable[[Suggestions, str, Stage, str], list[Choice]] | None
 
 
 def register(app: App, interactions: SlackInteractions) -> None:
-    """Listen to typing in the forms' menus, and to the choice of a model."""
+    """Listen for typing in the forms' menus, and for the choice of a model."""
     for action, offer in _OFFERS.items():
         app.options(action)(_typing_listener(interactions, offer))
     app.action(forms.SUGGEST_MODEL)(_model_listener(interactions))
@@ -43,7 +43,7 @@ def refresh_later(interactions: SlackInteractions, person: Person, model: str) -
 
 
 def _typing_listener(interactions: SlackInteractions, offer: Offer) -> Callable[..., None]:
-    """Return the listener for a menu."""
+    """Return the listener for typing in a menu."""
 
     def on_typing(ack: Ack, body: dict[str, Any]) -> None:
         options: list[dict[str, Any]] = []
@@ -57,7 +57,7 @@ def _typing_listener(interactions: SlackInteractions, offer: Offer) -> Callable[
 
 
 def _offered(interactions: SlackInteractions, offer: Offer, body: dict[str, Any]) -> list[Choice]:
-    """Return the options for a menu. Those that depend on a model are only for the person who opened the form."""
+    """Return the options for a menu. Only the person who opened the form gets those that depend on a model."""
     registrar, typed = interactions.registrar, str(body["value"])
     caller = interactions.caller(target_of_interaction(body))
     if not registrar.access_control.allows(caller, Permission.READ):

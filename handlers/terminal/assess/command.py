@@ -22,10 +22,10 @@ from handlers.terminal.output.files import replace_private_file
 
 
 def run_assess(url: str | None, *, policy: Path | None, reads_files: bool, as_json: bool, page: Path | None) -> int:
-    """Assess the registry at `url`, or at the environment's address if it's None; return the exit code.
+    """Assess the registry at `url`, or at the address in the environment if it's None; return the exit code.
 
-    `policy` is a policy file to compare with, and `page` the HTML file to write, if any. Raises Misconfigured,
-    RegistryRefused, and RegistryUnreachable.
+    `policy` is a policy file to compare with, and `page` is the HTML file to write; both are optional. Raises
+    Misconfigured, RegistryRefused, and RegistryUnreachable.
     """
     if page and not page.parent.is_dir():
         raise Misconfigured(say("Can't write {file}: there's no such folder.", file=Code(page)))

@@ -64,7 +64,7 @@ def assessment_document(result: AssessedRegistry) -> dict[str, Any]:
 
 
 def run_state(holder: ProductionHolder) -> str:
-    """Return whether the version's run was found: found, deleted, missing, or none."""
+    """Return the state of the version's run: found, deleted, missing, or none."""
     if holder.version.run_id is None:
         return "none"
     if holder.run is None:

@@ -1,4 +1,4 @@
-"""The assessment as one HTML page, which loads nothing else. The template escapes every value."""
+"""The assessment as one self-contained HTML page. The template escapes every value."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ MAX_EXAMPLES = 3  # problems of each kind that are listed; the others are counte
 
 
 def assessment_report(result: AssessedRegistry, *, with_details: bool) -> list[RenderableType]:
-    """Return the summary and a table of problems, the worst first. `with_details` adds examples and limits."""
+    """Return the summary and a table of problems, worst first. `with_details` adds examples and limits."""
     counts = {kind: len(result.assessment.of_kind(kind)) for kind in ProblemKind}
     parts: list[RenderableType] = [Text(f"{result.address}: {result.summary}", style="bold")]
     if not any(counts.values()):

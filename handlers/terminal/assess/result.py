@@ -1,4 +1,4 @@
-"""What the three outputs of `registrar assess` show."""
+"""The result that all three outputs of `registrar assess` show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.ports import RegistryLinks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssessedRegistry:
-    """An assessment, the registry's address without password, when it was read, and the policy's file, if any."""
+    """An assessment, the registry's address without credentials, when it was read, and the policy file, if any."""
 
     assessment: RegistryAssessment
     address: str
@@ -36,7 +36,7 @@ class AssessedRegistry:
 
     @property
     def limits(self) -> list[Sentence]:
-        """What the assessment can't say, and what it didn't read."""
+        """What the assessment can't determine, and what it didn't read or check."""
         found = self.assessment
         return [
             *found.unrecorded,

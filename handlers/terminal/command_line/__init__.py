@@ -1,1 +1,1 @@
-"""Parsing of the command line, help, and completion."""
+"""Command-line parsing, help, and completion."""

@@ -1,4 +1,4 @@
-"""Read what a completion offers: from this machine's ledger, or else from the registry."""
+"""Read the values that completion offers, from this machine's ledger or else from the registry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")  # MLflow's cli
 
 
 class Candidate(NamedTuple):
-    """A value that can be typed, and what it means."""
+    """A value that can be typed, and its description."""
 
     value: str
     about: str = ""
@@ -36,7 +36,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """The argument to fill in, and what the line has for MODEL."""
+    """The argument to fill in, and the model given on the line."""
 
     command: type[Command]
     field: str
@@ -44,7 +44,7 @@ class Blank:
 
 
 def read_candidates(words: Sequence[str]) -> tuple[float, list[Candidate]]:
-    """Return the values for the last word, and for how many seconds they're fresh. Changes and creates nothing.
+    """Return the values for the last word, and how many seconds they stay fresh. Changes and creates nothing.
 
     Raises RegistrarError.
     """
@@ -76,7 +76,10 @@ def _read_values(blank: Blank) -> tuple[float, list[Candidate]]:
 
 
 def find_blank(words: Sequence[str]) -> Blank | None:
-    """Return the argument that the last word is for; None if it isn't one. Raises BadInput for an unknown command."""
+    """Return the argument that the last word is for, or None if it isn't for one.
+
+    Raises BadInput for an unknown command.
+    """
     command, before = find_command(words[:-1], ())
     arguments = {name: arg for name, _, arg in command.arguments()}
     given, placed, open_flag = _match_words(command, arguments, before)
@@ -95,7 +98,10 @@ def find_blank(words: Sequence[str]) -> Blank | None:
 def _match_words(
     command: type[Command], arguments: dict[str, Argument], words: Sequence[str]
 ) -> tuple[dict[str, str], list[str], str]:
-    """Return the fields given with flags, the other words, and the field whose flag is last and has no value yet."""
+    """Return the fields given with flags, the other words, and the field whose flag still needs its value.
+
+    The last is empty unless the last word is such a flag.
+    """
     switches = {flag for _, field, arg in command.arguments() if field.annotation is bool for flag in arg.flags}
     given: dict[str, str] = {}
     placed: list[str] = []

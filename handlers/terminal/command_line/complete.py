@@ -1,7 +1,8 @@
 """The hidden command `complete`, which completion scripts call: the values that can follow what's typed.
 
-It's silent, and it answers soon. Importing the definitions and MLflow's client takes seconds, so a child process reads
-the values. If that takes too long, it continues without the shell, and its answer is there for the next TAB.
+It prints no errors and answers quickly. Importing the definitions and MLflow's client takes seconds, so a child process
+reads the values. If that takes too long, the child continues in the background, and its answer is ready for the next
+TAB.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Candidate: TypeAlias = tuple[str, str]  # a value that can be typed, and what it
 
 
 def complete(arguments: Sequence[str]) -> int:
-    """Print what can be typed at the cursor. `arguments`: the shell, and what it says about the line.
+    """Print what can be typed at the cursor. `arguments`: the shell's name, and the line as the shell describes it.
 
     For bash, that's the line up to the cursor and the part that readline replaces; for zsh and fish, the words.
     """
@@ -47,7 +48,7 @@ def complete(arguments: Sequence[str]) -> int:
 
 
 def _described_lines(shell: str, words: Sequence[str]) -> list[str]:
-    """Return the candidates for a shell that quotes and filters them itself, each with its meaning after a tab."""
+    """Return the candidates for a shell that quotes and filters them, each followed by a tab and its description."""
     is_fish = shell == "fish"
     separate = _typed_flag(words[-1]) if is_fish else ""  # fish completes only what's after the `=`
     found = [(value.removeprefix(separate), about) for value, about in find_candidates(words)]
@@ -55,7 +56,7 @@ def _described_lines(shell: str, words: Sequence[str]) -> list[str]:
 
 
 def _bash_lines(line: str, replaced: str) -> list[str]:
-    """Return the candidates that begin with the word at the cursor, quoted as the rest of that word."""
+    """Return the candidates that begin with the word at the cursor, as quoted replacements for `replaced`."""
     words, quote = _split_line(line)
     typed = words[-1]
     kept = len(typed) - len(shlex.split(f"{quote}{replaced}{_CURSOR}{quote}")[-1]) + 1  # characters before `replaced`
@@ -64,7 +65,7 @@ def _bash_lines(line: str, replaced: str) -> list[str]:
 
 
 def _split_line(line: str) -> tuple[list[str], str]:
-    """Return the line's words, without quotes, and the quote that's open at its end."""
+    """Return the line's words without quotes, and the quote that's still open at its end, if any."""
     for quote in ("", '"', "'"):
         with suppress(ValueError):
             *words, last = shlex.split(f"{line}{_CURSOR}{quote}")
@@ -73,7 +74,7 @@ def _split_line(line: str) -> tuple[list[str], str]:
 
 
 def _quote(text: str, quote: str) -> str:
-    """Return text as it's typed in bash: after an open quote, or with backslashes."""
+    """Return text as it's typed in bash: inside the open quote, or else with backslashes."""
     # Readline closes no quote after a quote, and bash expects a command after a separator, even after a quoted one.
     end = (quote * 3 or "''") if text.endswith(tuple(";&|({`'\"")) else ""
     if quote == "'":
@@ -84,7 +85,7 @@ def _quote(text: str, quote: str) -> str:
 
 
 def find_candidates(words: Sequence[str]) -> list[Candidate]:
-    """Return what can stand in place of the last word; the others are what's before it on the line."""
+    """Return what can replace the last word; the other words are what precedes it on the line."""
     if len(words) < 2:  # the script knows the commands
         return []
     path = _cache_path(words)
@@ -99,7 +100,10 @@ def find_candidates(words: Sequence[str]) -> list[Candidate]:
 
 
 def _cache_path(words: Sequence[str]) -> Path:
-    """Return the file for an answer, which also depends on the settings; it can't be read back from its name."""
+    """Return the path of the file that caches an answer.
+
+    Its name is a hash of what the answer depends on, including the settings, which can't be recovered from it.
+    """
     settings = sorted(item for item in os.environ.items() if re.match("REGISTRAR_|MLFLOW_|DATABRICKS_", item[0]))
     key = json.dumps([*words[:-1], _typed_flag(words[-1]), str(Path.cwd()), settings])
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -107,7 +111,7 @@ def _cache_path(words: Sequence[str]) -> Path:
 
 
 def _typed_flag(word: str) -> str:
-    """Return what's before the value in a word such as `--version=7`: `--version=`."""
+    """Return the part before the value in a word such as `--version=7`: `--version=`."""
     return word[: word.find("=") + 1] if word.startswith("--") else ""
 
 
@@ -117,7 +121,7 @@ def _parse_answer(text: str) -> tuple[float, list[Candidate]]:
 
 
 def _ask_child(words: Sequence[str], path: Path) -> str:
-    """Have a child process read the values, and return its answer; empty if it takes too long."""
+    """Have a child process read the values, and return its answer, or an empty string if it takes too long."""
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)
@@ -138,7 +142,10 @@ def _ask_child(words: Sequence[str], path: Path) -> str:
 
 
 def _detach() -> None:
-    """Let the shell continue without this process, which prints nothing."""
+    """Detach this process, which prints nothing, so that the shell doesn't wait for it.
+
+    It ends after READ_TIMEOUT seconds.
+    """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
@@ -147,7 +154,7 @@ def _detach() -> None:
 
 
 def _save_answer(path: Path, text: str) -> None:
-    """Write the answer to a file that only this user can read, and delete old ones."""
+    """Write the answer to a file that only this user can read, and delete old answers."""
     with suppress(OSError, Misconfigured):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)  # a file's name is a hash of secrets, too

@@ -1,7 +1,7 @@
 """`registrar completion`: the completion script for a shell, generated from the definitions.
 
-The script knows commands, flags, and fixed values. For names in the ledger or the registry, it calls
-the hidden command `complete`.
+The script knows commands, flags, and fixed values. For names in the ledger or registry, it calls the hidden command
+`complete`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ end
 
 
 def completion_script(shell: str, parser: argparse.ArgumentParser, verbs: Subparsers) -> str:
-    """Return the completion script. `parser` has the commands that aren't about models, in `verbs`."""
+    """Return the completion script. `parser` has the commands that aren't about models, as subparsers in `verbs`.
+
+    The other commands are added to it.
+    """
     groups: dict[str, Subparsers] = {}
     for name in sorted(TERMINAL_COMMANDS, key=lambda name: " " not in name):  # `history` is both a verb and a group
         group, _, word = name.rpartition(" ")
@@ -79,7 +82,7 @@ def completion_script(shell: str, parser: argparse.ArgumentParser, verbs: Subpar
 
 
 def field_choices(command: type[Command], name: str) -> tuple[str, ...]:
-    """Return a field's possible values, if its definition lists them."""
+    """Return a field's possible values if its definition lists them; empty otherwise."""
     return next(
         (
             _choices(field.annotation, arg.placeholder)
@@ -91,7 +94,7 @@ def field_choices(command: type[Command], name: str) -> tuple[str, ...]:
 
 
 def _add_arguments(parser: argparse.ArgumentParser, command: type[Command]) -> None:
-    """Add a command's arguments, only for completion; the grammar parses them."""
+    """Add a command's arguments for completion only; the grammar is what parses them."""
     for name, field, arg in command.arguments():
         about = arg.help.replace("%", "%%")
         if field.annotation is bool:
@@ -108,7 +111,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: type[Command]) -> N
 
 
 def _choices(annotation: object, metavar: str) -> tuple[str, ...]:
-    """Return the possible values, if the definition lists them in its type or its placeholder."""
+    """Return the possible values if the definition lists them in its type or its placeholder; empty otherwise."""
     if annotation is Stage:
         return ("staging", "production")
     if isinstance(annotation, type) and issubclass(annotation, Enum):

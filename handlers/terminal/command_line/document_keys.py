@@ -1,4 +1,4 @@
-"""The keys of the documents that the terminal's commands print."""
+"""The keys of the JSON documents that the terminal's commands print."""
 
 from __future__ import annotations
 

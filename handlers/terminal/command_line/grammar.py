@@ -47,14 +47,15 @@ class Invocation:
 
     @property
     def group(self) -> str:
-        """The first of a command's two words, or empty for a one-word command."""
+        """The first word of a two-word command, or an empty string for a one-word command."""
         return self.command.verb.rpartition(" ")[0]
 
 
 def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Invocation:
-    """Parse the words; the first one is the command's name. `other_commands`: names that aren't model commands.
+    """Parse the words, of which the first is the command's name.
 
-    Raises BadInput with the closest command, or with what's wrong with the arguments.
+    `other_commands` are the names of commands that aren't about models. Raises BadInput with the closest command, or
+    with what's wrong with the arguments.
     """
     if asks_for_help(words[1:]) and _commands_about(topic := words[0].lower()):
         return Invocation(Help(about=topic), OutputFormat.TEXT)
@@ -76,10 +77,7 @@ def parse_invocation(words: Sequence[str], other_commands: Iterable[str]) -> Inv
 
 
 def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return the command, and the words after its name.
-
-    Raises BadInput with the closest command.
-    """
+    """Return the command and the words after its name. Raises BadInput, with the closest command if there is one."""
     word = words[0]
     name = catalog.COMMAND_ALIASES.get(word.lower(), word.lower())
     longer = f"{name} {words[1].lower()}" if len(words) > 1 else ""
@@ -104,7 +102,10 @@ def find_command(words: Sequence[str], other_commands: Iterable[str]) -> tuple[t
 
 
 def _find_in_group(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
-    """Return a group's subcommand. Raises BadInput for a likely typo, which would otherwise be a model's name."""
+    """Return a group's subcommand, and the words after its name.
+
+    Raises BadInput for a likely typo, which would otherwise be read as a model's name.
+    """
     name = words[0].lower() if words else ""
     if f"{group} {name}" in TERMINAL_COMMANDS:
         return TERMINAL_COMMANDS[f"{group} {name}"], words[1:]
@@ -140,7 +141,7 @@ HELP_COMMAND = "registrar help"
 
 
 def _command_prefix(words: Sequence[str]) -> str:
-    """Return the prefix of a suggested command: a typo in a help command still suggests help."""
+    """Return the prefix for a suggested command, so that a typo in a help command gets a help command."""
     return HELP_COMMAND if {"--help", "-h"} & set(words) else "registrar"
 
 
@@ -197,7 +198,7 @@ def _argument_label(arg: Argument) -> str:
 
 
 def _two_columns(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return two columns. If the first is too long, the second starts on the next line."""
+    """Return the pairs in two columns. If a name is too long, its description starts on the next line."""
     lines = []
     for name, description in pairs:
         head = f"  {name:<22}  " if len(name) <= 22 else f"  {name}\n{' ' * 26}"

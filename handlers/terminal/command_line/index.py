@@ -1,4 +1,4 @@
-"""The output of `registrar` without arguments: one line per command, in groups. Imports no definitions."""
+"""The output of `registrar` without arguments: one line per command, by group. Imports no definitions."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ DEFAULT_SUBCOMMANDS = {
 
 
 def command_index() -> str:
-    """Return the list of commands, in groups. scripts/docs.py generates it from the definitions."""
+    """Return the list of commands, by group. scripts/docs.py generates it from the definitions."""
     return Path(__file__).with_name("index.txt").read_text(encoding="utf-8")

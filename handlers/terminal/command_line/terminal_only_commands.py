@@ -1,4 +1,4 @@
-"""The commands that only the terminal has: for auditors, for the ledger, for keys, and for a policy file."""
+"""The commands that only the terminal has, such as those for auditors, the ledger, keys, and policy files."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AuditShow(Command):
 
     @model_validator(mode="after")
     def _require_one_filter(self) -> AuditShow:
-        """Refuse two filters: each has an index, but both together could read the whole audit log."""
+        """Reject two filters: each has an index, but combining them could read the whole audit log."""
         if sum(map(bool, (self.model, self.by, self.tag))) > 1:
             raise BadInput(
                 say(
@@ -99,7 +99,10 @@ class AuditVerify(Command):
 
 
 def _parse_fixed_time(text: object, time_of_day: time) -> datetime:
-    """Parse a day or a time that means the same whenever the command runs."""
+    """Parse a day or a time that means the same whenever the command runs.
+
+    A day becomes `time_of_day` on that day, in UTC. Raises BadInput.
+    """
     moment = parse_day_or_moment(text)
     if isinstance(moment, datetime):
         return moment
@@ -172,7 +175,7 @@ class Replay(Command):
 
 
 class ImportHistory(Command):
-    """Import the history of Production from before Registrar."""
+    """Import Production history from before Registrar."""
 
     verb = "history import"
     summary = "Import earlier history from a CSV or JSON file; admins only"
@@ -298,9 +301,10 @@ class PromoteFromTerminal(Promote):
         return self
 
     def idempotency_key_for(self, ci: CiRun) -> str:
-        """Return the idempotency key: the same for every attempt of one CI run; empty outside of CI.
+        """Return the given idempotency key, or else one that's the same for all attempts of a CI run.
 
-        So a job that's rerun waits for the request that its first attempt opened.
+        It makes a rerun job wait for the request that its first attempt opened. Outside CI, it's empty unless it was
+        given.
         """
         if self.idempotency_key or not ci.run:
             return self.idempotency_key

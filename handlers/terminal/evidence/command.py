@@ -1,4 +1,4 @@
-"""`registrar audit evidence`: read the ledger, and print a report for an auditor. Needs neither Slack nor MLflow."""
+"""`registrar audit evidence`: read the ledger and print a report for an auditor. Needs neither Slack nor MLflow."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ from handlers.terminal.output import console, documents, styles
 
 
 def execute(invocation: Invocation) -> int:
-    """Print the report, and return the exit code: 0, whatever it says.
-
-    Raises Misconfigured and LedgerUnavailable.
-    """
+    """Print the report and return the exit code, which is always 0. Raises Misconfigured and LedgerUnavailable."""
     command = invocation.command
     assert isinstance(command, AuditEvidence)
     with closing(SqlLedger(read_settings().ledger_url)) as ledger:
@@ -71,7 +68,7 @@ def _parse_policy(text: str) -> Policy:
 
 
 def _anchors(reader: LedgerReader, given: str) -> list[AnchoredHead] | None:
-    """Return the anchors of the given file, or of the policy's if it's on this machine."""
+    """Return the anchors in the given file, or else in the policy's file if it's on this machine; otherwise, None."""
     configured = None
     with suppress(ValueError, KeyError, TypeError, AttributeError):  # the policy's event was altered
         applied = last_applied_policy(reader, _parse_policy)

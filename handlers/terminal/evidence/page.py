@@ -1,4 +1,4 @@
-"""The report as one HTML page without scripts, in parts that someone who never saw Registrar can follow."""
+"""The report as one HTML page without scripts, in sections that someone new to Registrar can follow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from handlers.terminal.output.pages import render_page
 
 
 def evidence_page(document: Mapping[str, Any]) -> str:
-    """Return the page's HTML. Its only source is the report's document."""
+    """Return the page's HTML, which is made only from the report's document."""
     kinds = [(kind, list(found)) for kind, found in groupby(document["exceptions"], key=lambda one: one["kind"])]
     filters = {"moment": moment, "shown": _shown, "label": _label}
     return render_page(Path(__file__).with_name("page.html"), filters, report=document, kinds=kinds)
 
 
 def moment(at: str | None) -> str:
-    """Return a canonical time to the second, as people read it."""
+    """Return a canonical time as text for people, to the second."""
     return f"{at[:10]} {at[11:19]} UTC" if at else "not recorded"
 
 
@@ -28,7 +28,7 @@ def _label(key: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as people read it."""
+    """Return a value as text for people."""
     if isinstance(value, Mapping):
         return ", ".join(f"{_label(str(key))}: {_shown(inner)}" for key, inner in value.items())
     if isinstance(value, bool) or value is None:

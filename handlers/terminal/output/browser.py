@@ -12,7 +12,7 @@ from handlers.terminal.output.command_output import CommandOutput
 
 
 def open_pages(urls: Sequence[str]) -> CommandOutput:
-    """Return the addresses as output, and open the page if there's only one. Other addresses than HTTP are left out."""
+    """Return the HTTP addresses as output, and open the page if there's only one. Other addresses are left out."""
     pages = [url for url in urls if re.match("https?://", url) and url.isprintable()]
     if len(pages) == 1:
         open_page(pages[0])
@@ -26,7 +26,7 @@ def open_page(url: str) -> None:
 
 
 def has_display(environ: Mapping[str, str], platform: str) -> bool:
-    """Return whether a browser can open a window. Without one, Python would start a text browser in this terminal."""
+    """Return whether a browser can open a window; if not, Python would start a text browser in this terminal."""
     if environ.get("BROWSER"):
         return True
     if "SSH_CONNECTION" in environ:  # the person sits somewhere else

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the help needs no services
 
 
 class OutputFormat(Enum):
-    """The output format; the value is the flag that selects it."""
+    """The output format. The value is the flag that selects it."""
 
     TEXT = ""  # a sentence and a table
     JSON = "--json"  # one JSON document and nothing else; missing values are null
@@ -42,7 +42,7 @@ Renderer = Callable[["TerminalSession", Any, Any, OutputFormat], CommandOutput]
 def sentence_output(
     sentence: Sentence | str, output_format: OutputFormat, exit_code: int = 0, /, *, style: str = "", **fields: Any
 ) -> CommandOutput:
-    """Return a sentence as text in this style, or as JSON under `sentence`, after the other keys."""
+    """Return a sentence as text in this style, or as JSON with it under `sentence`, after the other keys."""
     sentence = to_terminal_sentence(sentence) if isinstance(sentence, Sentence) else sentence
     if output_format is OutputFormat.JSON:
         return json_output({**fields, "sentence": str(sentence)}, exit_code)
@@ -50,7 +50,7 @@ def sentence_output(
 
 
 def to_terminal_sentence(sentence: Sentence) -> Sentence:
-    """Return a sentence for the terminal: Slack commands become terminal commands."""
+    """Return the sentence for the terminal, with Slack commands replaced by terminal commands."""
     return Sentence(sentence.template, {name: _to_terminal_value(value) for name, value in sentence.args.items()})
 
 
@@ -63,12 +63,12 @@ def _to_terminal_value(value: object) -> object:
 
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:
-    """Return a JSON document."""
+    """Return a JSON document as output."""
     return CommandOutput(documents.to_json(document), exit_code)
 
 
 def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object, style: str = "") -> None:
-    """Print the document for programs, or the lines for people. `style`: the first line's."""
+    """Print the document for programs, or the lines for people. `style` applies to the first line."""
     if output_format is OutputFormat.JSON:
         text = documents.to_json(document)
     else:
@@ -77,5 +77,5 @@ def print_output(output_format: OutputFormat, document: Mapping[str, Any], *line
 
 
 def rendered_output(build: Callable[[int], Sequence[RenderableType]], exit_code: int = 0) -> CommandOutput:
-    """Return the output that `build` returns for the terminal's width."""
+    """Return the rendered output of `build`, which gets the terminal's width."""
     return CommandOutput(console.render(build), exit_code)

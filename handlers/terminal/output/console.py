@@ -13,14 +13,17 @@ from rich.text import Text
 
 
 def stdout_console() -> Console:
-    """Return standard output for people. Names from outside are plain text, never rich's markup."""
+    """Return a console for standard output. It prints external names as plain text, never as rich's markup."""
     return Console(
         color_system=None if os.environ.get("NO_COLOR") else "auto", markup=False, highlight=False, emoji=False
     )
 
 
 def render(build: Callable[[int], Sequence[RenderableType]]) -> str:
-    """Return the text to print. `build` returns its parts for the terminal's width; colors only if supported."""
+    """Return the text to print. `build` returns its parts for the terminal's width.
+
+    It has colors only if the terminal supports them.
+    """
     screen = stdout_console()
     with screen.capture() as captured:
         for part in build(screen.width):
@@ -38,7 +41,7 @@ def new_table(*headings: str) -> Table:
 
 
 def write_output(text: str) -> None:
-    """Write to standard output and flush. Characters that its encoding doesn't have, such as ★, are escaped."""
+    """Write to standard output and flush. Characters that the encoding doesn't support, such as ★, are escaped."""
     sys.stdout.write(text.encode(output_encoding(), "backslashreplace").decode(output_encoding()))
     sys.stdout.flush()  # fail here if the reader closed the pipe, where it can be told apart from a bug
 

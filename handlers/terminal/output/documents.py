@@ -33,7 +33,7 @@ def to_json(document: Mapping[str, Any], indent: int | None = 2) -> str:
 
 
 def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> dict[str, Any]:
-    """Return the document of a comparison, with every version and metric in full precision."""
+    """Return the document for a comparison, with every version and metric in full precision."""
     return {
         "model": comparison.model,
         "incumbent": comparison.incumbent,
@@ -49,7 +49,7 @@ def comparison_document(comparison: compared.Comparison, sentence: Sentence) -> 
 def validation_document(
     version: VersionInfo, target: str, snapshot: RequestSnapshot, sentence: Sentence
 ) -> dict[str, Any]:
-    """Return the document of a version's gate results."""
+    """Return the document for a version's gate results."""
     return {
         "model": version.model,
         "version": version.version,
@@ -69,7 +69,7 @@ def events_csv(records: Iterable[AuditRecord]) -> str:
 
 
 def best_document(winner: compared.BestVersion, sentence: Sentence) -> dict[str, Any]:
-    """Return the document of a metric's winner."""
+    """Return the document for a metric's winner."""
     facts = asdict(winner)
     del facts["catalog"]
     return {name: _json_value(value) for name, value in facts.items()} | {
@@ -106,12 +106,12 @@ def _version_document(comparison: compared.Comparison, row: int) -> dict[str, An
 
 
 def _json_value(value: Any) -> Any:
-    """Return a value for JSON: null for NaN and infinity, and an enum's value."""
+    """Return a value for JSON: None for NaN and infinity, and an enum member's value."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     return getattr(value, "value", value)
 
 
 def _escape_formula(value: object) -> object:
-    """Prefix text that a spreadsheet would read as a formula with an apostrophe, like `comparison.to_csv`."""
+    """Prefix text with an apostrophe if a spreadsheet would read it as a formula, like `comparison.to_csv`."""
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n＝＋－＠")) else value

@@ -1,4 +1,4 @@
-"""Write whole files, so that an interruption leaves the old file or the new one."""
+"""Write whole files, so that an interruption leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bot.domain.core.sentence import Code, say
 
 
 def replace_private_file(path: Path, text: str) -> None:
-    """Write a file that only its owner can access, from the start, and replace an older one. Raises Misconfigured."""
+    """Write a file that's private to its owner from the start, replacing any existing one. Raises Misconfigured."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:

@@ -1,4 +1,4 @@
-"""Render a report as one HTML page, which loads nothing else. The template escapes every value."""
+"""Render a report as one self-contained HTML page. The template escapes every value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.domain.core.sentence import sanitize_text
 
 
 def render_page(template: Path, filters: Mapping[str, Callable[..., str]], **values: object) -> str:
-    """Return the HTML of a template. `filters` are the template's own, besides `clean`."""
+    """Return a template's HTML. `filters` are the filters that the template uses besides `clean`."""
     shared = FileSystemLoader(Path(__file__).parent)  # the style of all pages
     environment = Environment(
         loader=shared, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,6 +1,6 @@
-"""The meaning of the terminal's colors. A color repeats what a word or a sign says, and never says anything alone.
+"""The meaning of the terminal's colors. A color repeats what a word or symbol says, and means nothing alone.
 
-Each color is readable on black and on white, so they're from the palette of 256, which themes don't change.
+Each color is readable on black and on white. All come from the 256-color palette, which themes don't change.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ STYLES: Mapping[Enum, str] = {
 
 
 def style_of(state: Enum) -> str:
-    """Return a state's style; empty for one without a color."""
+    """Return a state's style, or an empty string if it has no color."""
     return STYLES.get(state, "")
 
 
 def request_style(state: str) -> str:
-    """Return the style of a request's state in a document. A document's own states are `asked` and `refused`."""
+    """Return the style of a request's state in a document. `asked` and `refused` occur only in documents."""
     known = {member.value: style for member, style in STYLES.items() if isinstance(member, RequestState)}
     return (known | {"refused": BAD, "asked": WAITING}).get(state, "")

@@ -1,4 +1,4 @@
-"""Tables of comparisons and gates for the terminal. Names from outside are plain text, never rich's markup."""
+"""Tables of comparisons and gates for the terminal. External names are plain text, never rich's markup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TableColumn(NamedTuple):
 
 
 def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]:
-    """Return the sentence, a table of all versions with the metrics that fit, and a line about the others."""
+    """Return a summary sentence, a table of all versions with the metrics that fit, and a line about the rest."""
     parts: list[RenderableType] = [Text(str(summarize_comparison(comparison)))]
     if comparison.frame.empty:
         return parts
@@ -53,7 +53,7 @@ def comparison_table(comparison: Comparison, width: int) -> list[RenderableType]
 
 
 def gates_table(snapshot: RequestSnapshot, sentence: Sentence) -> list[RenderableType]:
-    """Return the sentence, and a table of the gates with their values and what's required."""
+    """Return the sentence and a table of the gates, with their values and what's required."""
     parts: list[RenderableType] = [Text(str(sentence))]
     if not snapshot.gates:
         return parts
@@ -85,7 +85,7 @@ def fixed_columns(comparison: Comparison) -> list[TableColumn]:
 
 
 def metric_columns(comparison: Comparison, max_width: int) -> list[TableColumn]:
-    """Return the columns of the first metrics, as many as fit in `max_width` characters."""
+    """Return columns for the first metrics, as many as fit in `max_width` characters."""
     columns: list[TableColumn] = []
     for metric in comparison.metrics:
         column = metric_column(comparison, metric)
@@ -97,7 +97,7 @@ def metric_columns(comparison: Comparison, max_width: int) -> list[TableColumn]:
 
 
 def metric_column(comparison: Comparison, metric: str) -> TableColumn:
-    """Return a metric's column: aligned values, a star for the best, and differences from Production."""
+    """Return a metric's column: aligned values, a star next to the best, and differences from Production."""
     winner = comparison.best.get(metric)
     texts = [format_number(value) for value in comparison.frame[metric].tolist()]
     gaps = ["" if isnan(gap) or gap == 0 else format_difference(gap) for gap in comparison.deltas[metric].tolist()]

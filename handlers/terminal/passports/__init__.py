@@ -1,1 +1,1 @@
-"""The commands for passports and the keys that sign them."""
+"""Commands for passports and the keys that sign them."""

@@ -1,4 +1,4 @@
-"""`registrar keys`: the keys that sign passports. The bot uses a new one at once, without a restart."""
+"""`registrar keys`: the keys that sign passports. The bot uses a new one immediately, without a restart."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def execute(invocation: Invocation) -> int:
 
 
 def _record_and_issue(settings: Settings, folder: KeyFolder, key_id: str) -> int:
-    """Record the key in the audit log, use it, and return how many passports it signed.
+    """Record the key in the audit log, activate it, and return how many passports were issued with it.
 
     If this is interrupted, the bot issues the rest.
     """

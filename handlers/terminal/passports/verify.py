@@ -1,4 +1,4 @@
-"""`registrar verify`: check that a model's files are those that were approved, before something loads them."""
+"""`registrar verify`: check that a model's files are the approved ones before anything loads them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ URI = "models:/"  # MLflow's: models:/churn/4, models:/churn@champion, models:/c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The arguments of the command; `registrar verify --help` describes them."""
+    """The command's arguments; `registrar verify --help` describes them."""
 
     files: str
     model: str | None
@@ -86,7 +86,10 @@ def run_verify(chosen: Verification) -> int:
 
 
 def _decision(passport: Mapping[str, Any]) -> Sentence:
-    """Return who put the version into the stage, and when its passport was issued."""
+    """Return who approved the version for its stage, and when its passport was issued.
+
+    Without approvals, returns who the transition was executed for.
+    """
     approvers = passport["approved_by"]
     return say(
         "Approved by {people}. The passport was issued at {at}."
@@ -137,7 +140,10 @@ def _build_verifier(chosen: Verification, settings: Settings) -> Verifier:
 
 
 def _verify_version(verifier: Verifier, opened: OpenRegistry, chosen: Verification) -> Verified:
-    """Verify a version's files where they're stored, and that it's still the version that was approved."""
+    """Verify a version's files where they're stored, and that it's still the version that was approved.
+
+    `--download` also saves the verified files.
+    """
     name, at, word = chosen.files.removeprefix(URI).rpartition("@" if "@" in chosen.files else "/")
     ref = parse_version_ref(word if at == "/" else at + word)
     version = resolve_version(ref, opened.registry.model(name), opened.registry.versions(name))
@@ -160,7 +166,10 @@ def _verify_version(verifier: Verifier, opened: OpenRegistry, chosen: Verificati
 
 
 def _hash_files(approved: Files, files: VersionFiles, folder: Path | None = None) -> Files:
-    """Hash files piece by piece, none further than its approved size; also write them to the folder, if there's one."""
+    """Hash files in chunks, and stop reading a file once it exceeds its approved size.
+
+    Also writes the files to `folder` if there is one.
+    """
     found = {}
     for path in list_files(files):
         target, digest, size = folder / path if folder else Path(os.devnull), hashlib.sha256(), 0
@@ -176,9 +185,10 @@ def _hash_files(approved: Files, files: VersionFiles, folder: Path | None = None
 
 
 def _download(verified: Verified, files: VersionFiles, folder: Path) -> None:
-    """Download files next to the folder, and move them there once they're verified.
+    """Download files to a temporary folder next to the target, and move them there once they're verified.
 
-    The bundle next to it marks what an earlier call downloaded: only that is replaced.
+    An existing folder is replaced only if the bundle next to it shows that an earlier call downloaded it. Otherwise,
+    raises Misconfigured.
     """
     bundle = Path(f"{folder}.bundle.json")
     if folder.exists() and not bundle.exists():

@@ -1,4 +1,4 @@
-"""Messages about the monitors that agents propose. An agent's name is never more than quoted text."""
+"""Messages about the monitors that agents propose. An agent's name only ever appears as quoted text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def proposal_status(proposal: MonitorProposal, channel: str) -> Sentence:
 
 
 def decided_before(proposal: MonitorProposal) -> Sentence:
-    """Return the answer to someone who decides after someone else did."""
+    """Return the answer to someone who adds or dismisses a proposal after someone else has decided on it."""
     return say("Someone was faster, so nothing changed. {decision}", decision=decision(proposal) or "")
 
 
@@ -52,7 +52,7 @@ def dismissed_answer(monitor: Monitor) -> Sentence:
 
 
 def proposed_before(earlier: MonitorProposal) -> Sentence:
-    """Return why a client can't propose other settings while its earlier proposal of that name is open."""
+    """Return why a client can't propose different settings while its earlier proposal with that name is open."""
     return say(
         "Your proposal {id} of {it} is still open. Wait until someone adds or dismisses it, or use another name.",
         id=Code(earlier.id),
@@ -70,5 +70,5 @@ def too_many_open(model: str, limit: int) -> Sentence:
 
 
 def unknown_proposal(proposal_id: str) -> Sentence:
-    """Return the error for an ID that no proposal has."""
+    """Return the error for an unknown proposal ID."""
     return say("There's no proposed monitor {id}.", id=Code(proposal_id[:40]))

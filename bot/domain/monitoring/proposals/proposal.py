@@ -1,4 +1,4 @@
-"""A monitor that an agent proposes: nothing is monitored until a person adds it."""
+"""A monitor that an agent proposes. Nothing is monitored until a person adds it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ProposalState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorProposal:
-    """A proposed monitor, as it will be added, and why.
+    """A proposed monitor, as it will be added, and the reason for it.
 
-    `backtest` says when it would have fired before it was proposed, at the monitor's `created_at`. `decided_by` is the
-    person who added or dismissed it.
+    `backtest` says when it would have fired before it was proposed, which was at the monitor's `created_at`.
+    `decided_by` is the person who added or dismissed it.
     """
 
     id: str
@@ -42,7 +42,7 @@ class MonitorProposal:
     decided_at: datetime | None = None
 
     def with_decision(self, state: ProposalState, by: Actor, at: datetime) -> MonitorProposal:
-        """Return the proposal after a person decided on it."""
+        """Return the proposal with a person's decision."""
         return replace(self, state=state, decided_by=by, decided_at=at)
 
 

@@ -20,7 +20,7 @@ COUNT_TOLERANCE = 1e-9  # share of a total by which a count can exceed it: sums 
 
 
 class PointFault(StrEnum):
-    """Why points don't count, worded to follow their number: `3 in the future`."""
+    """Why points don't count, worded to follow a number, as in `3 in the future`."""
 
     NOT_A_NUMBER = "not a number"
     NOT_FINITE = "NaN or infinite"
@@ -42,12 +42,12 @@ def measure(
     now: datetime,
     newest_seen: datetime | None = None,
 ) -> Reading:
-    """Return the value of an answer according to the rule's aggregate, or why there's none.
+    """Return an answer's value, computed with the rule's aggregate, or why there's none.
 
-    Points count if they're after `since` and no later than `until`, plus a minute for another machine's clock; points
-    of a timeless answer always count. Of several points at the same time, the first one counts. Points up to
-    `newest_seen`, the newest one that an earlier check saw, aren't `fresh`. The value of counts is a proportion. Never
-    raise; if the outcome is OK, the value is finite.
+    Points count if they're after `since` and at most a minute after `until`, which allows for another machine's clock;
+    points of a timeless answer always count. If several points have the same time, the first one counts. Points up to
+    `newest_seen`, the time of the newest point that an earlier check saw, aren't `fresh`. The value of counts is a
+    proportion. Never raise; if the outcome is OK, the value is finite.
     """
     if answer.outcome is not CheckOutcome.OK:
         return Reading(outcome=answer.outcome, why=answer.why)
@@ -74,10 +74,10 @@ def measure(
 def usable_points(
     points: Sequence[Point | CountPoint], rule: MonitorConfig, time_fault: Callable[[datetime], PointFault | None]
 ) -> tuple[list[Point | CountPoint], Counter[PointFault]]:
-    """Return the points that count, oldest first, one for each time, and how many of the others have each fault.
+    """Return the points that count, oldest first and one for each time, and how many of the others have each fault.
 
-    Either all of them are plain values, or all are counts with a total above 0: a plain value doesn't count next to
-    counts, or if the rule needs counts. `time_fault` returns what's wrong with a time that has a time zone.
+    They're either all plain values or all counts with a total above 0: a plain value doesn't count if there are counts
+    or if the rule needs them. `time_fault` returns what's wrong with a time that has a time zone, or None.
     """
     usable: dict[datetime, Point | CountPoint] = {}
     faults: Counter[PointFault] = Counter()
@@ -104,10 +104,11 @@ def usable_points(
 
 
 def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float, float | None]:
-    """Return the `mean`, `last`, `rate`, or `p50` to `p99` of the points, oldest first, and the total.
+    """Return the `mean`, `last`, `rate`, or `p50` to `p99` of the points, which are oldest first, and the total.
 
-    The mean of counts is Σk/Σn; their `rate` and percentiles are NaN. `rate` is a counter's growth per second; if the
-    counter falls, it was reset. The result isn't finite if the numbers are too large.
+    The total is None for plain values. The mean of counts is Σk/Σn; their `rate` and percentiles are NaN. `rate` is a
+    counter's growth per second; a counter that falls is assumed to have been reset. The result isn't finite if the
+    numbers are too large.
     """
     figures = np.array([point[1:] for point in points], dtype=float)
     values = figures[:, 0]
@@ -127,7 +128,7 @@ def aggregate(points: Sequence[Point | CountPoint], method: str) -> tuple[float,
 
 
 def _check_figures(figures: Sequence[object]) -> tuple[float] | tuple[float, float] | PointFault:
-    """Return a value, or a count and its total, as finite numbers, or what's wrong with them: plugins send anything."""
+    """Return a value, or a count and its total, as finite numbers, or else what's wrong; plugins can send anything."""
     checked = []
     for figure in figures[:2]:
         if isinstance(figure, bool) or not isinstance(figure, Real):

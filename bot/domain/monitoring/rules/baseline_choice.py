@@ -25,22 +25,22 @@ BaselineLookup = Callable[
 
 
 def baseline_key(rule: MonitorConfig, measured_from: int) -> str:
-    """Return the settings that a frozen baseline depends on besides its term; if they change, it's rebuilt."""
+    """Return a key for the settings that a frozen baseline depends on besides its term; a new key rebuilds it."""
     window = f" {rule.window.total_seconds():g}" if rule.kind.compares_windows else ""
     delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
     return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
 
 
 def baseline_span(rule: MonitorConfig, term: ProductionTerm) -> tuple[datetime, datetime]:
-    """Return the start and end of the readings that a term's frozen baseline is made of."""
+    """Return the start and end of the period whose readings make up a term's frozen baseline."""
     return term.since - timedelta(seconds=lookback(rule.history.total_seconds())), term.since
 
 
 def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSeries) -> Baseline:
-    """Return the baseline of these readings for the rule.
+    """Return the rule's baseline, made from these readings.
 
-    If the rule compares windows, it's cut into blocks like the term; otherwise into hours of the day (UTC), or into
-    days if readings are less frequent.
+    If the rule compares windows, the baseline is cut into blocks, as the term is; otherwise, it's cut into hours of the
+    day (UTC), or into days if readings are less frequent than that.
     """
     history, points = rule.history.total_seconds(), by_prediction_time(rule, points)
     if rule.kind.compares_windows:
@@ -53,21 +53,24 @@ def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSe
 
 
 def by_prediction_time(rule: MonitorConfig, points: TimeSeries) -> TimeSeries:
-    """Return the readings at the times of their predictions, since labels come later; weekends depend on those."""
+    """Return the readings at the times of their predictions.
+
+    Labels arrive later, and whether a reading is from a weekend depends on the time of its prediction.
+    """
     return TimeSeries(points.at - rule.label_delay.total_seconds(), points.value, points.total)
 
 
 def has_enough_history(rule: MonitorConfig, baseline: Baseline) -> bool:
-    """Tell whether a baseline covers as much time as the rule needs."""
+    """Return whether a baseline covers as much time as the rule needs."""
     return baseline.covers >= MIN_COVERAGE * rule.history.total_seconds()
 
 
 def current_baseline(inputs: RuleInput) -> tuple[Baseline, BaselineLookup]:
-    """Return the baseline of a check, and a function from a block's start to that block's baseline and a remark.
+    """Return a check's baseline, and a function that maps a block's start to that block's baseline and a remark.
 
-    The baseline is what was measured before the term, or, once the version has been better than that for `RATCHET_DAYS`
-    days without a failure, its own best days: a baseline can only get better. If too little was measured before, it's
-    the version's own days so far, summarized again each day.
+    The baseline is what was measured before the term. Once the version has been better than that for `RATCHET_DAYS`
+    days without a failure, its own best days replace it, so a baseline can only get better. If too little was measured
+    before the term, the baseline is the version's own days so far, summarized again each day.
     """
     rule, term, history, monitor_state = inputs.rule, inputs.term, inputs.history, inputs.monitor_state
     before = history.frozen_baseline() if rule.baseline == "previous" else None
@@ -102,7 +105,7 @@ def _own_days_since(rule: MonitorConfig, term: ProductionTerm, until: datetime) 
 
 
 def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) -> bool:
-    """Tell whether a version's own days are better than its baseline and usable as one."""
+    """Return whether a version's own days are better than its baseline and usable as one."""
     is_higher, history = rule.higher_is_better, rule.history.total_seconds()
     return unusable_baseline_reason(candidate, history, rule.min_effect, is_higher) is None and is_better(
         candidate, current, is_higher, rule.min_effect
@@ -110,7 +113,7 @@ def _can_replace(rule: MonitorConfig, candidate: Baseline, current: Baseline) ->
 
 
 def has_slot(rule: MonitorConfig, baseline: Baseline, start: datetime) -> bool:
-    """Tell whether enough of the baseline's days have readings at the hours of a block."""
+    """Return whether enough of the baseline's days have readings at the hours of a block."""
     return baseline.days[baseline.slot_at((start - rule.label_delay).timestamp())] >= MIN_DAYS
 
 
@@ -155,7 +158,7 @@ def _own_days_remark(
 
 
 def earlier_data_remark(inputs: RuleInput, earlier: Baseline) -> Sentence:
-    """Return a remark on how little data there is from before a term, without blocked versions and other queries."""
+    """Return a remark on how little data there is from before a term, excluding blocked versions and other queries."""
     v = _version_code(inputs.term)
     if has_enough_history(inputs.rule, earlier):
         return say("Before {v}, too few windows at this time of day were complete", v=v)
@@ -177,7 +180,7 @@ def _judging_starts_at(
 ) -> datetime:
     """Return the end of the first block that has enough of the version's own history before it.
 
-    `is_daily`: its own days are summarized after each full day, not at every block.
+    If `is_daily`, the version's own days are summarized after each full day, not at every block.
     """
     first = datetime.fromtimestamp(float(own_readings.at[0]), UTC) if len(own_readings) else start
     enough = first + MIN_COVERAGE * rule.history
@@ -197,10 +200,10 @@ def _judging_starts_at(
 
 
 def last_block(rule: MonitorConfig, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return the start and end of the last complete block of a term that began at `since`; None before the first.
+    """Return the start and end of the last complete block of a term that began at `since`; None if there's none yet.
 
-    Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. If a
-    period isn't a whole number of blocks, the rest of it belongs to no block.
+    Blocks begin at the start of the term and of each later period, which is a day, or as many whole days as a block
+    needs. If a period isn't a whole number of blocks, the remainder belongs to no block.
     """
     count = count_complete_blocks(rule, since, now)
     return block_bounds(rule, since, count - 1) if count else None
@@ -214,7 +217,7 @@ def count_complete_blocks(rule: MonitorConfig, since: datetime, now: datetime) -
 
 
 def block_bounds(rule: MonitorConfig, since: datetime, number: int) -> tuple[datetime, datetime]:
-    """Return the start and end of a term's block, counted from 0."""
+    """Return the start and end of a term's block; `number` counts from 0."""
     period, per_period = _block_period(rule.window, rule.baseline_day)
     begin = since + number // per_period * period + number % per_period * rule.window
     return begin, begin + rule.window

@@ -1,4 +1,4 @@
-"""Summarizes readings into a baseline, by time of day, robust to incidents in them."""
+"""Summarizes readings by time of day into a baseline that's robust to incidents in them."""
 
 from __future__ import annotations
 
@@ -51,15 +51,16 @@ NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisi
 
 
 def lookback(history: float) -> float:
-    """Return how many seconds a baseline covers at most: 21 days, or as much as it needs."""
+    """Return the most seconds that a baseline can cover: 21 days, or `history` if that's longer."""
     return max(history, MAX_DAYS * day_length(history))
 
 
 def summarize(points: TimeSeries, *, start: float, window: float, history: float) -> Baseline:
-    """Return a baseline's summary, for blocks of `window` seconds, one of which begins at `start`.
+    """Return a baseline: a summary of the readings in blocks of `window` seconds, one of which begins at `start`.
 
-    `history` is how many seconds of readings a comparison needs; it says how long a day is (`day_length`). Too few
-    readings for a comparison are summarized, too; the rules then report that they can't reach a verdict.
+    `history` is how many seconds of readings a comparison needs; it also determines how long a day is (`day_length`).
+    Readings are summarized even if there are too few for a comparison; the rules then report that they can't reach a
+    verdict.
     """
     day = day_length(history)
     weekend = NO_WEEKEND_EFFECT
@@ -128,7 +129,7 @@ class _BlockGrid:
 
 
 def _cut_into_blocks(points: TimeSeries, start: float, window: float, day: float) -> _BlockGrid:
-    """Cut readings into blocks of `window` seconds, so that the first time of day is that of `start`."""
+    """Cut readings into blocks of `window` seconds; the first time of day is that of `start`."""
     period = period_length(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
@@ -149,7 +150,7 @@ def _cut_into_blocks(points: TimeSeries, start: float, window: float, day: float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variability:
-    """How single readings and their means vary: the fields of the same names in `Baseline`."""
+    """How single readings and their means vary. Except for `means`, the fields have the same names in `Baseline`."""
 
     spacing: float
     phi: float
@@ -163,13 +164,13 @@ class Variability:
 def measure_variability(
     at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY
 ) -> Variability:
-    """Return how readings vary around what's expected of them, and how means of each length in `SCAN_WINDOWS` do.
+    """Return how readings, and means of each length in `SCAN_WINDOWS`, vary around what's expected of them.
 
-    `days` is how many days, of `period` seconds, the expected values are means of: they absorb 1/days of the variance,
-    and k/days of that of a mean of k days. Old incidents are pulled in: single readings, and means of each length,
-    beyond `OUTLIER_LIMIT` robust standard deviations. As in `estimate_baseline`, the spread is taken `NOISE_MARGIN`
-    standard errors higher, for as many independent means as fit into the baseline. If fewer than two fit, the spread is
-    infinite.
+    The expected values are means over `days` days of `period` seconds each, so they absorb 1/days of the variance of a
+    reading, and k/days of the variance of a mean over k days. To limit the effect of old incidents, single readings,
+    and means of each length, beyond `OUTLIER_LIMIT` robust standard deviations are pulled in. As in
+    `estimate_baseline`, the spread is raised by `NOISE_MARGIN` of its standard errors, given how many independent means
+    fit into the baseline. If fewer than two fit, the spread is infinite.
     """
     correction = days / (days - 1) if days > 1 else 1.0
     points = TimeSeries(at, residual)
@@ -215,10 +216,10 @@ def measure_variability(
 def _noise_factors(
     variability: Variability, residual: Floats, slots: Ints, count: int, reach: int
 ) -> tuple[float, ...]:
-    """Return the noise at each time of day as a multiple of the usual noise, with `reach` neighbors on either side.
+    """Return each time of day's noise, with `reach` neighbors on either side, as a multiple of the usual noise.
 
-    It's 1 unless they're noisier by `NOISE_FACTOR_LIMIT` standard errors. Of n readings, whose squares have the
-    correlation φ², n·(1−φ²)/(1+φ²) are independent.
+    It's 1 unless the readings there are noisier by more than `NOISE_FACTOR_LIMIT` standard errors. The squares of n
+    readings have the correlation φ², so they're worth n·(1−φ²)/(1+φ²) independent ones.
     """
     squares = winsorize(residual) ** 2
     if not squares.any():
@@ -234,12 +235,12 @@ def _noise_factors(
 def _recurring_extremes(
     variability: Variability, days: Floats, slots: Ints, count: int, period: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return how low and how high means of each length regularly are at each time of day, flattened.
+    """Return the lows and highs that means of each length regularly reach at each time of day, flattened.
 
-    `days` and `slots` say where each mean's last reading lies, and `count` how many times of day there are. It's the
-    median of the days' lowest, or the higher one of two that are a week apart, if that's lower: a nightly or weekly
-    batch is normal for the metric, and since the spread leaves it out, it would otherwise be a drop each time. Anything
-    within `RECURRING_LIMIT` times the spread is noise and becomes 0.
+    `days` and `slots` give the position of each mean's last reading; `count` is the number of times of day. A low is
+    the median of the days' lowest means or, if that's lower, the higher of two such means that are a week apart; highs
+    mirror this. A nightly or weekly batch is normal for the metric, but since the spread leaves it out, it would
+    otherwise count as a drop each time. Anything within `RECURRING_LIMIT` times the spread is noise and becomes 0.
     """
     cells = (days - days[:1]).astype(np.int64) * count + slots
     rows = int(days[-1] - days[0]) + 1 if len(days) else 1
@@ -276,20 +277,21 @@ def estimate_baseline(
 
     `grid` (…, days, slots) has the blocks' means, NaN if one is missing, with weekends already leveled by `weekend`.
     The expected values are smoothed over `reach` neighbors on each side. Incidents are pulled in first
-    (`winsorize_blocks`). The noise is measured in two ways, each with a weakness, and the larger one counts:
+    (`winsorize_blocks`). The noise is estimated in two ways, each with a weakness, and the larger estimate counts:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
-      degree of freedom), times (1+ρ)/(1−ρ), with ρ the correlation of neighbors. That's the long-run variance of an
-      AR(1) series, i.e. what the mean of many blocks would have. It's valid for noise of any shape, but there are few
-      blocks.
-    - From the single `points` (…, n), of which `size` make up a block: σ²·(1+φ)/(1−φ)/size, with φ their lag-1
-      correlation. There are many points, but the noise may not be AR(1). `cells` (n) has the block of each, as an index
-      into the flattened grid. Subtracting the mean of the same hours reduces their variance and covariance by s²/days,
-      which is added again.
+      degree of freedom), times (1+ρ)/(1−ρ), where ρ is the correlation of neighbors. That's the long-run variance of an
+      AR(1) series, which is what matters for the mean of many blocks. It's valid for noise of any shape, but there are
+      few blocks.
 
-    Correlated neighbors are worth less than independent ones: the degrees of freedom ν are multiplied by
-    (1−ρ²)/(1+ρ²) (Bartlett). The noise is raised by `NOISE_MARGIN` of its standard errors, each 1/√(2ν) of it, since
-    false rollbacks happen after a baseline that was quieter than usual.
+    - From the single `points` (…, n), of which `size` make up a block: σ²·(1+φ)/(1−φ)/size, where φ is their lag-1
+      correlation. There are many points, but the noise might not be AR(1). `cells` (n) has each point's block, as an
+      index into the flattened grid. Subtracting the mean of the same hours reduces the points' variance and covariance
+      by s²/days, which is added back.
+
+    Correlated neighbors are worth less than independent ones, so the degrees of freedom ν are multiplied by
+    (1−ρ²)/(1+ρ²) (Bartlett). The noise is raised by `NOISE_MARGIN` of its standard errors, each 1/√(2ν) times the
+    noise, since false rollbacks happen after a baseline that was quieter than usual.
     """
     grid = winsorize_blocks(grid)
     is_present = ~np.isnan(grid)
@@ -318,11 +320,12 @@ def estimate_baseline(
 
 
 def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
-    """Return the offset that levels the weekends of hourly means (…, days, slots); `on_weekend` says which those are.
+    """Return the offset that levels the weekends in hourly means, `grid` (…, days, slots).
 
-    The offset is the mean difference between the weekends' hours and the weekdays' median at the same time of day.
-    Differences beyond `OUTLIER_LIMIT` are pulled in, since an incident on one Saturday isn't a weekend effect. With
-    only weekends or only weekdays, nothing is leveled.
+    `on_weekend` (days, slots) is the share of each hour that's on a weekend. The offset is the mean difference between
+    hours on weekends and the weekdays' median at the same time of day. Differences beyond `OUTLIER_LIMIT` robust
+    standard deviations are pulled in, since an incident on one Saturday isn't a weekend effect. If there are only
+    weekends or only weekdays, nothing is leveled.
     """
     apart = grid - nan_median(np.where(on_weekend == 0, grid, nan), -2)[..., None, :]
     free = np.where(on_weekend == 1, apart, nan).reshape(*grid.shape[:-2], -1)
@@ -337,13 +340,14 @@ def estimate_weekend_effect(grid: Floats, on_weekend: Floats) -> WeekendEffect:
 
 
 def winsorize_blocks(grid: Floats) -> Floats:
-    """Return blocks (…, days, slots) with incidents pulled in: winsorized by time of day.
+    """Return blocks (…, days, slots) winsorized by time of day, so that incidents are pulled in.
 
     A block farther than `OUTLIER_LIMIT` robust standard deviations from the median at its time of day is moved to that
     distance. The deviations of all times of day are pooled, like the noise, since one time of day has few days; the
-    median of D values absorbs 1/D of the variance. A deviation that recurs at the same hour a week before or after, at
-    least half as far away, isn't an incident but a weekly pattern, and stays, since underestimated noise causes false
-    rollbacks. If more than half of the blocks are equal, nothing is pulled in.
+    median of D values absorbs 1/D of the variance. If a deviation recurs at the same hour a week earlier or later, and
+    is more than half as large then, it's a weekly pattern rather than an incident, and stays, since underestimated
+    noise causes false rollbacks. If more than half of the blocks equal the median at their time of day, nothing is
+    pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -365,11 +369,12 @@ def winsorize_blocks(grid: Floats) -> Floats:
 
 
 def smooth_over_slots(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
-    """Return the means of the times of day smoothed around the clock, and how many blocks each is then worth.
+    """Return each time of day's mean, smoothed around the clock, and how many blocks it's then worth.
 
-    The weights are a triangle over `reach` neighbors on each side: ¼ ½ ¼ for one. Weights w and days D make a mean
-    worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs from its neighbors
-    by more than `SMOOTHING_LIMIT` times what noise explains, such as that of a nightly batch, keeps its own mean.
+    The weights form a triangle over `reach` neighbors on each side, such as ¼ ½ ¼ for one. With weights w and days D, a
+    mean is worth 1 ÷ Σ(w²/D) blocks, so seven days of one-hour blocks are worth 19. A time of day that differs from its
+    neighbors by more than `SMOOTHING_LIMIT` times what noise explains, such as that of a nightly batch, keeps its own
+    mean.
     """
     has_days = days > 0
     weights = np.convolve(np.ones(reach + 1), np.ones(reach + 1))

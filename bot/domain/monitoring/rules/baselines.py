@@ -1,13 +1,13 @@
-"""What's normal for a metric: the readings of a baseline, summarized by time of day. Pure; nothing here reads a clock.
+"""What's normal for a metric: a baseline's readings, summarized by time of day. Pure; nothing here reads a clock.
 
-Noise can cause a verdict that rolls Production back only once in years, so it's measured, not assumed. The baseline is
-cut into blocks as long as the evaluated one, and the noise is how much blocks at the same time of day differ. An old
-incident must not count as noise, or a monitor would miss failures after it, so blocks far from the others at their time
-of day are pulled in. Weekends are leveled by one offset. docs/decisions/0016 and 0035 list the alternatives that were
-tried, and docs/reference/rule-benchmarks.md has the results.
+Noise must cause a rollback no more than once in several years, so it's measured, not assumed. The baseline is cut into
+blocks as long as the evaluated one, and the noise is how much blocks at the same time of day differ. If an old incident
+counted as noise, a monitor would miss later failures, so blocks far from the others at their time of day are pulled in.
+Weekends are leveled with one offset. docs/decisions/0016 and 0035 list the alternatives that were tried, and
+docs/reference/rule-benchmarks.md has the results.
 
-`arrays` works for any number of series at once, along the first axes, so `make bench-rules` can run thousands of months
-through it.
+`BaselineArrays` holds any number of series at once, along the first axes, so `make bench-rules` can evaluate thousands
+of months together.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ FIRST_SATURDAY = 2 * DAY  # since the epoch: 1 January 1970 was a Thursday
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What a metric's readings were like by time of day: everything the rules need. Times are in seconds, UTC.
+    """A metric's readings by time of day, summarized into everything the rules need. Times are in seconds, UTC.
 
-    A period is cut into blocks of `window` seconds that begin at `start`; a period is a day, or as many whole days as a
-    block needs. A monitor with a shorter history (a demo's) has shorter days. Means, noise, and `weekend` are in the
-    unit of the metric.
+    A period is cut into blocks of `window` seconds, starting at `start`; a period is a day, or as many whole days as a
+    block needs. A monitor with a shorter history, such as the demo's, has shorter days. Means, noise, and `weekend` are
+    in the metric's unit.
     """
 
     covers: float  # seconds of readings
@@ -84,7 +84,7 @@ class Baseline:
 
     @property
     def level(self) -> float:
-        """The mean of what's expected on a weekday."""
+        """The mean expected value on a weekday."""
         return float(np.nanmean(self.expected))
 
     # About counts; without any, `trials` is 0.
@@ -101,12 +101,12 @@ class Baseline:
 
     @property
     def has_counts(self) -> bool:
-        """Tell whether its readings are counts."""
+        """Whether its readings are counts."""
         return self.trials > 0
 
     @property
     def is_sparse(self) -> bool:
-        """Tell whether its readings count so few cases that the share of a single one says little."""
+        """Whether its readings count so few cases that a single reading's share says little."""
         return self.has_counts and self.each * min(self.share, 1 - self.share) < SPARSE_COUNT
 
     @cached_property
@@ -123,35 +123,35 @@ class Baseline:
         )
 
     def slot_at(self, at: float) -> int:
-        """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
+        """Return the time of day, as a block index, of the block nearest to the one that begins at `at`."""
         later, last = (at - self.start) % self.period, (len(self.same) - 1) * self.window
         if later <= last:
             return round(later / self.window)
         return 0 if self.period - later < later - last else len(self.same) - 1
 
     def slots_at(self, at: Floats) -> Ints:
-        """Return the times of day, counted in blocks, in which readings lie."""
+        """Return each reading's time of day, as a block index."""
         slots = np.floor((at - self.start) % self.period / self.window).astype(np.int64)
         return np.minimum(
             slots, len(self.same) - 1
         )  # if a day isn't a whole number of windows, the last one gets the rest
 
     def expected_at(self, at: Floats) -> Floats:
-        """Return what's expected of a reading at each time; NaN at a time of day that no day has."""
+        """Return the expected value of a reading at each time; NaN at times of day that the baseline doesn't cover."""
         expected: Floats = self.arrays.expected[self.slots_at(at)] + self.on_weekend(at) * self.weekend
         return expected
 
     def on_weekend(self, at: Floats) -> Floats:
-        """Return 1 for each time that's on a weekend that counts as one, else 0."""
+        """Return 1 for each time on a weekend, else 0. Shortened days, as in the demo, have no weekends."""
         return weekend_fraction(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
 def is_better(candidate: Baseline, current: Baseline, higher_is_better: bool, effect: MinimumEffect) -> bool:
-    """Tell whether a baseline is better than another of the same blocks: by half the effect, and more than the noise.
+    """Return whether a baseline is better than another one with the same blocks.
 
-    The noise is three standard errors of the difference between both means. A baseline with too few days at a time of
-    day that the other has isn't better. Nor is one with almost no noise if the other has some: a source that repeats
-    itself isn't measuring.
+    It must be better by more than half the effect and by more than the noise, which is three standard errors of the
+    difference between the two means. A baseline with too few days at a time of day that the other covers isn't better.
+    Neither is one with almost no noise if the other has some, because a source that repeats itself isn't measuring.
     """
     new, old = candidate.arrays, current.arrays
     has_enough_days = old.days >= MIN_DAYS
@@ -196,7 +196,7 @@ def day_length(history: float) -> float:
 
 
 def weekend_fraction(starts: Floats, length: float) -> Floats:
-    """Return the share of `length` seconds from each start that's on a weekend (UTC); 0 or 1 for a length of 0."""
+    """Return what share of the `length` seconds after each start is on a weekend (UTC); 0 or 1 if `length` is 0."""
     span = length or 1.0
     fraction: Floats = (_weekend_seconds_until(starts + span) - _weekend_seconds_until(starts)) / span
     return fraction
@@ -214,7 +214,10 @@ def period_length(window: float, day: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WeekendEffect:
-    """By how much a metric is higher on Saturdays and Sundays, and how certain that is. Several series: (…)."""
+    """How much higher a metric is on Saturdays and Sundays, and how certain that is.
+
+    Arrays are (…) for several series.
+    """
 
     offset: Floats
     worth: Floats  # how many independent blocks have a mean as certain as that
@@ -238,9 +241,9 @@ class BaselineArrays:
 
 @dataclass(slots=True)
 class Tally:
-    """The readings since a promotion, by a baseline's times of day: how many at each, and their sum.
+    """The readings since a promotion: how many there are at each of a baseline's times of day, and their sum.
 
-    Readings at hours that fewer than `MIN_DAYS` days of the baseline cover don't count.
+    Readings at hours covered by fewer than `MIN_DAYS` of the baseline's days don't count.
     """
 
     baseline: Baseline
@@ -259,7 +262,7 @@ class Tally:
         return tally
 
     def add(self, points: TimeSeries) -> None:
-        """Count more readings."""
+        """Add more readings to the tally."""
         self.reading_count += len(points)
         slots = self.baseline.slots_at(points.at)
         has_enough_days = self.baseline.arrays.days[slots] >= MIN_DAYS

@@ -57,15 +57,18 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 
 
 def judged_since(inputs: RuleInput) -> datetime:
-    """Return the time from which readings count: the window that ends with the warm-up can be the first of several."""
+    """Return the time from which readings count.
+
+    If several windows must fail, the window that ends with the warm-up can be the first of them.
+    """
     rule = inputs.rule
     return inputs.term.since + rule.warmup_duration - (rule.window if rule.fail_after > 1 else timedelta())
 
 
 def evaluate_block(inputs: RuleInput, baseline_for: BaselineLookup, *, confirmation: float | None = None) -> RuleResult:
-    """Evaluate the last complete block, once, against the baseline that `baseline_for` returns for it.
+    """Evaluate the last complete block, only once, against the baseline that `baseline_for` returns for it.
 
-    The window that ends with the warm-up counts as the first of several, but is never enough on its own.
+    The window that ends with the warm-up can count as the first of several, but is never enough on its own.
     """
     rule, judged_to, history = inputs.rule, inputs.monitor_state.judged_to, inputs.history
     block = last_block(rule, inputs.term.since, inputs.now)
@@ -98,7 +101,7 @@ def evaluate_block(inputs: RuleInput, baseline_for: BaselineLookup, *, confirmat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockLimits:
-    """What a block must exceed to be worse: the expected value by all three of `mean`, `median`, and `last_half`."""
+    """The distances from `expected` that a block must exceed to be worse: all of `mean`, `median`, and `last_half`."""
 
     expected: Floats  # what is usual at that time
     mean: Floats  # for its mean: the effect and the noise
@@ -118,18 +121,19 @@ def block_limits(
     on_weekend: npt.ArrayLike = 0.0,
     noise_factor: float = 1.0,
 ) -> BlockLimits:
-    """Return what blocks must exceed to be worse.
+    """Return the limits that blocks must exceed to be worse.
 
-    `slots` (m) has the blocks' times of day, `on_weekend` (…, m) the share of each that's on a weekend, and `points`
-    (…, m) their number of readings, of which `size` is usual. The noise is that of the difference between a block and
-    a mean worth D other blocks, s·√(1+1/D), with Student's t instead of the normal distribution since s is estimated.
-    It isn't a prediction interval: `sigma` has no probability, since blocks resemble their neighbors and have heavier
-    tails than a normal distribution. Blocks that lack readings are noisier by √(size/points), as if one stretch of them
-    were missing, which errs on the safe side. `noise_factor` is how many times noisier than usual a time of day is.
+    `slots` (m) has the blocks' times of day, `on_weekend` (…, m) the share of each block that's on a weekend, and
+    `points` (…, m) their numbers of readings; `size` is the usual number. The noise is that of the difference between a
+    block and a mean worth D other blocks, s·√(1+1/D), with Student's t instead of the normal distribution since s is
+    estimated. It isn't a prediction interval: `sigma` doesn't stand for a probability, since blocks resemble their
+    neighbors and have heavier tails than a normal distribution. Blocks that lack readings are noisier by
+    √(size/points), as if the missing readings were consecutive, which errs on the safe side. `noise_factor` is how many
+    times noisier than usual a time of day is.
 
-    A single shock that fades slowly can move the means of two neighboring blocks. Therefore, most readings of a block
-    must show the effect, too, as they do after a real drop, and its last half must still be about as bad: a metric that
-    recovers on its own is no reason to act.
+    A single shock that fades slowly can move the means of two neighboring blocks. Therefore, most of a block's readings
+    must show the effect, too, as they do after a real drop, and its last half must still be about as bad, since a
+    metric that recovers on its own is no reason to act.
     """
     share = np.asarray(on_weekend, dtype=np.float64)
     expected = arrays.expected[..., slots] + share * arrays.weekend.offset[..., None]
@@ -160,14 +164,17 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
 
     It's worse if its mean is worse than expected by more than `effect` and by more than `sigma` times the noise. Most
     readings must be worse by `effect`, too, and the last half must not be recovering (`block_limits`). How many
-    consecutive blocks must be worse isn't decided here. With `confirmation`, the block's single readings must confirm
-    it by that many standard errors (`confirmation_score`). If it has fewer than `MIN_READINGS`, the last three of the
-    readings `recent`, which include its own, must do so. Times of day that are noisier than usual then have that much
-    more noise. Times of day are UTC: after clocks change, the hours differ by one until the baseline is newer.
+    consecutive blocks must be worse isn't decided here.
+
+    With `confirmation`, the block's single readings must confirm that it's worse by that many standard errors
+    (`confirmation_score`). If it has fewer than `MIN_READINGS`, the last three readings in `recent`, which includes the
+    block's own, must confirm it instead. With `confirmation`, the noise is also larger at times of day that are noisier
+    than usual. Times of day are in UTC, so after the clocks change, the hours are off by one until the baseline is
+    newer.
 
     There's no verdict if the baseline covers less than `history` seconds, if fewer than `MIN_DAYS` days have readings
     at these hours, if the block has less than `MIN_BLOCK_FILL` of the usual number of readings, or if the effect is
-    meaningless for such a metric. Raise ValueError if sigma isn't above 0.
+    meaningless for such a metric. Raise ValueError if `sigma` isn't above 0.
     """
     if not sigma > 0:
         raise ValueError("sigma must be above 0")
@@ -233,16 +240,16 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
 
 
 def _not_worse_reason(gaps: Floats, limits: BlockLimits) -> str:
-    """Return why a block doesn't count as worse although its mean is worse; empty if it does."""
+    """Return why a block whose mean is worse doesn't count as worse; empty if it does."""
     if not np.median(gaps) > limits.median.item():
         return "but most of its readings aren't"
     return "" if gaps[len(gaps) // 2 :].mean() > limits.last_half.item() else "but it's recovering"
 
 
 def confirmation_score(innovations: Floats, spread: float) -> float:
-    """Return how many standard errors above 0 the mean of `standardized_innovations` is, without the largest.
+    """Return how many standard errors the mean of `standardized_innovations`, without the largest, is above 0.
 
-    A shock that fades slowly moves the mean of many readings, but is an innovation in only one of them. `spread` is how
-    many times wider such sums are spread than sums of independent innovations.
+    A shock that fades slowly moves the mean of many readings, but is an innovation in only one of them. `spread` is the
+    spread of such sums as a multiple of that of sums of independent innovations.
     """
     return float((innovations.sum() - np.max(innovations)) / max(len(innovations) - 1, 1) ** 0.5 / spread)

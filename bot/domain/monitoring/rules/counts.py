@@ -1,11 +1,11 @@
 """Counts: how many cases out of a total were bad, and how strong the evidence is. Pure; nothing here reads a clock.
 
 If a reading has only a handful of cases, its share says little, and the median of twelve such shares says nothing.
-Here, every case counts. A detector bets on each one being bad, at odds that are fair as long as no more are bad than
-the baseline allows. Its capital is the evidence that more are: by chance, it grows a thousandfold in at most one of a
-thousand tries, no matter when and how often it's checked (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and
-Shafer 2023). Capital below 1 is reset to 1, which makes it an e-detector: it looks for a change at any time, and passes
-a threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
+Here, every case counts. A detector bets on each case being bad, at odds that are fair as long as no more are bad than
+the baseline allows. Its capital is the evidence that more are bad. By chance, it grows a thousandfold in at most one in
+a thousand tries, no matter when and how often it's checked (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and
+Shafer 2023). Capital below 1 is reset to 1, which makes it an e-detector: it detects a change whenever it happens, and
+by chance passes a threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
 
 The functions work for any number of series at once, along the first axes, so `make bench-rules` can run thousands of
 months through them. docs/decisions/0038-counts.md lists the alternatives that were tried.
@@ -54,7 +54,7 @@ MIN_EVIDENCE_THRESHOLD = 1_000.0  # the lowest threshold for evidence, no matter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountSummary:
-    """What a baseline's counts were like. Several series: (…)."""
+    """A summary of a baseline's counts. Arrays are (…) for several series."""
 
     share: Floats  # k of n, over all readings
     trials: Floats  # n, over all readings
@@ -63,10 +63,10 @@ class CountSummary:
 
 
 def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.ArrayLike = 0.0) -> CountSummary:
-    """Return a summary of counts, `count` out of `total` (…, readings), oldest first. Empty readings add nothing.
+    """Return a summary of counts: `count` out of `total` (…, readings), oldest first. Empty readings add nothing.
 
-    `day` (readings) numbers their days from 0, and `on_weekend` (readings) says which are on a weekend. Days far from
-    the others are pulled in (`winsorize_days`), with weekends and weekdays apart.
+    `day` (readings) numbers the readings' days from 0, and `on_weekend` (readings) is 1 for readings on a weekend and 0
+    for the others. Days far from the others are pulled in (`winsorize_days`), separately for weekends and weekdays.
     """
     on_weekend = np.broadcast_to(np.asarray(on_weekend, dtype=np.float64), day.shape)
     for free in (0.0, 1.0):
@@ -86,7 +86,7 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
 
 
 def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
-    """Return the baseline with a summary of its readings (`points`, with or without totals) if they're counts."""
+    """Return the baseline, with a summary of its readings `points` if they're counts, with or without totals."""
     series = count_series(points)
     if series is None:
         return baseline
@@ -104,7 +104,7 @@ def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
 
 @dataclass(frozen=True, slots=True)
 class CountSeries:
-    """Readings that are counts: `count` out of `total` at a time in seconds. All arrays are (readings)."""
+    """Readings that are counts: `count` out of `total` at time `at`, in seconds. All arrays are (readings)."""
 
     at: Floats
     count: Floats
@@ -127,12 +127,13 @@ def count_series(points: TimeSeries) -> CountSeries | None:
 
 
 def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
-    """Return counts with incidents pulled in: winsorized by day.
+    """Return counts winsorized by day, so that incidents are pulled in.
 
     A day's count that's more than `OUTLIER_LIMIT` robust standard deviations from what the middle half of the days
     suggests is moved to that bound. The bound is Wilson's, which is valid even for a handful of cases: μ + √(w(μ(1−p) +
-    w/4)) + w/2 with w = `OUTLIER_LIMIT`² times the dispersion; and the same for the rest of the total. With fewer than
-    four days, none is pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
+    w/4)) + w/2 with w = `OUTLIER_LIMIT`² times the dispersion. The rest of the total has a bound of the same form. If
+    there are fewer than four days, nothing is pulled in. `day` (readings) numbers the days from 0, ascending, without
+    gaps.
     """
     days = int(np.max(day, initial=-1)) + 1
     if days < 4:
@@ -154,12 +155,12 @@ def winsorize_days(count: Floats, total: Floats, day: Ints) -> Floats:
 def estimate_dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
     """Return the long-run variance of counts as a multiple of that of independent cases: (…), at least 1.
 
-    Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings as long
-    as there are `MIN_DISPERSION_BLOCKS`: Σ(k−np)² ÷ Σnp(1−p). For single readings, it's also taken times (1+φ)/(1−φ),
-    with φ the correlation of neighbors, since few blocks are long enough. The largest counts. What chance explains is
-    subtracted first: of an excess x, x·(1 − `DISPERSION_SHRINKAGE`·se²/x²) remains, or 0 if that's negative (the
-    positive part of James and Stein). Otherwise, counts of independent cases would nearly always seem dispersed and be
-    judged later.
+    Errors come in clusters, and a share drifts. That's measured as Σ(k−np)² ÷ Σnp(1−p) in blocks of 1, 2, 4, …
+    consecutive readings, as long as there are at least `MIN_DISPERSION_BLOCKS`. For single readings, that's also
+    multiplied by (1+φ)/(1−φ), where φ is the correlation of neighbors, since there are few long blocks. The largest
+    result counts. What chance explains is subtracted first: of an excess x, x·(1 − `DISPERSION_SHRINKAGE`·se²/x²)
+    remains, or 0 if that's negative (the positive part of James and Stein). Otherwise, counts of independent cases
+    would nearly always seem dispersed, and verdicts would come later.
     """
     apart, whole = count - total * share[..., None], total
     variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
@@ -191,7 +192,7 @@ def _shrink(excess: Floats, error: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountDetector:
-    """Bets against a share of bad cases. Several series: (…)."""
+    """Bets that the share of bad cases exceeds `null`. Shapes begin with (…) for several series."""
 
     null: Floats  # the largest share of bad cases that's no evidence
     bad_case_gain: Floats  # (…, bets): what a bad case adds to the log evidence
@@ -210,16 +211,17 @@ def build_detector(
     days: float,
     fail_after: int,
 ) -> CountDetector:
-    """Return the bets that the share of bad cases exceeds `baseline_share`, measured in `trials`, by over `distance`.
+    """Return the bets that the share of bad cases exceeds `baseline_share` by more than `distance`.
 
-    The null is the larger of baseline_share + distance and the upper bound of Wilson's interval at `NULL_MARGIN`
-    standard errors, of trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the
-    `BET_ODDS`; counts are divided by their dispersion (quasi-likelihood).
+    `baseline_share` was measured in `trials` cases. The null is the larger of baseline_share + distance and the upper
+    bound of Wilson's interval for trials ÷ dispersion independent cases, at `NULL_MARGIN` standard errors. Each bet is
+    a likelihood ratio against the null, at one of the `BET_ODDS` times its odds; counts are divided by their dispersion
+    (quasi-likelihood).
 
-    A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in
-    `MONTHS_BETWEEN_FALSE_ALARMS` months, at least `MIN_EVIDENCE_THRESHOLD`. `readings` is how many there were in the
-    `days` of the baseline. What one reading adds is capped, so it takes `fail_after` of them. If nothing can be that
-    much worse, the null is 1 or more, and the bets are NaN.
+    A try is a reading, or a bad case if those are fewer. The threshold is the number of tries in
+    `MONTHS_BETWEEN_FALSE_ALARMS` months, but at least `MIN_EVIDENCE_THRESHOLD`. `readings` is the number of readings in
+    the `days` of the baseline. What one reading can add is capped, so it takes at least `fail_after` of them to reach
+    the threshold. If no share can be that much worse, the null is 1 or more, and the bets are NaN.
     """
     p, spread = np.asarray(baseline_share, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(NULL_MARGIN**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
@@ -244,10 +246,10 @@ _cached_detector = lru_cache(maxsize=4096)(build_detector)  # a monitor's is the
 def update_evidence(
     evidence: Floats, bad_count: Floats, total: Floats, detector: CountDetector
 ) -> tuple[Floats, Floats]:
-    """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
+    """Return each bet's log evidence after one more reading, (…, bets), and the combined log evidence, (…).
 
-    All together is the mean of the bets, which started equal. An excess over the threshold is subtracted from every
-    bet; otherwise, the longer a failure lasts, the later its end would be detected.
+    The combined evidence is the mean of the bets' evidence, since the bets started equal. An excess over the threshold
+    is subtracted from every bet; otherwise, the longer a failure lasts, the later its end would be detected.
     """
     gains = bad_count[..., None] * detector.bad_case_gain + (total - bad_count)[..., None] * detector.good_case_gain
     after = np.maximum(evidence, 0.0) + np.minimum(gains, detector.max_gain[..., None])
@@ -269,7 +271,7 @@ class GatheredEvidence(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Sequence[float] | None, at: float) -> GatheredEvidence:
-        """Return the evidence in a row; start over at `at` if it's empty, from other bets, or without evidence."""
+        """Return a row's evidence; start over at `at` if the row is empty, is from other bets, or has no evidence."""
         *bets, k, n, since = row if row is not None and len(row) == len(BET_ODDS) + 3 else (0.0,) * (len(BET_ODDS) + 3)
         if max(bets) <= 0:
             return cls((0.0,) * len(BET_ODDS), 0.0, 0.0, at)
@@ -301,11 +303,10 @@ def judge_count(
     effect: MinimumEffect,
     fail_after: int,
 ) -> CountResult | None:
-    """Evaluate a reading of `total` cases, of which the share `value` was counted, given `previous_evidence`.
+    """Evaluate a reading of `total` cases, given `previous_evidence`; `value` is the share of them that was counted.
 
-    Return None if this reading isn't a count, or if the baseline's readings aren't. It's worse if the
-    evidence has passed the threshold, which takes `fail_after` readings. There's no verdict if no value can be worse by
-    `effect`.
+    Return None if this reading isn't a count, or if the baseline's readings aren't. It's worse if the evidence reaches
+    the threshold, which takes at least `fail_after` readings. There's no verdict if no value can be worse by `effect`.
     """
     if not baseline.has_counts or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None

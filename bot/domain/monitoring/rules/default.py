@@ -1,6 +1,6 @@
-"""The rule `default`: evaluates means of several lengths and counts at every check, and each whole window once. Pure.
+"""The rule `default`: evaluates counts and means of several lengths at every check, and whole windows once. Pure.
 
-It fails if any of these comparisons does.
+It fails if any of these comparisons fails.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 
 
 def _evaluate_count(inputs: RuleInput, baseline: Baseline, baseline_for: BaselineLookup) -> RuleResult | None:
-    """Evaluate this check's count together with all earlier ones; return None if the check has no count."""
+    """Evaluate this check's count together with all earlier ones.
+
+    If there's no count, return None, or no verdict if the baseline's counts are sparse.
+    """
     rule, now = inputs.rule, inputs.now
     weighed = counts.judge_count(
         inputs.reading.value,

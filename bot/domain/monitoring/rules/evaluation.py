@@ -46,7 +46,7 @@ class MonitorHistory(Protocol):
         ...
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Save a baseline of the version's own days; it replaces an earlier one."""
+        """Save a baseline of the version's own days, replacing any earlier one."""
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
@@ -74,10 +74,10 @@ def evaluate_rule(
     now: datetime,
     history: MonitorHistory,
 ) -> RuleResult | None:
-    """Return the rule's result for a check; None without a value, or too soon after the promotion.
+    """Return the rule's result for a check; None if there's no value or it's too soon after the promotion.
 
-    `monitor_state` is the one before the check, from `state_for_term`. Before the first labels can have arrived,
-    the result says so.
+    `monitor_state` is the state before the check, from `state_for_term`. If even the first labels can't have arrived
+    yet, the result says so.
     """
     rule = monitor.rule
     if reading.outcome is CheckOutcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
@@ -102,7 +102,7 @@ def evaluate_rule(
 def to_rule_result(
     rule: MonitorConfig, deviation: Deviation, remark: Sentence | None = None, judged_to: datetime | None = None
 ) -> RuleResult:
-    """Return the result of a rule against a baseline, and whether it has recovered (with hysteresis)."""
+    """Return a rule's result from a comparison with a baseline, and whether it has recovered (with hysteresis)."""
     why = deviation.why
     if remark is not None:
         why = join_sentences([why, remark], " ").with_code(why.code)
@@ -138,7 +138,7 @@ class Deviation:
 
 
 def describe_margin(effect: MinimumEffect, sigma: float) -> Sentence:
-    """Return how much worse a value must be to fail: `2% and 3 σ`."""
+    """Return how much worse a value must be to fail, such as `2% and 3 σ`."""
     return say("{effect} and {sigma} σ", effect=effect.in_words, sigma=format_number(sigma))
 
 
@@ -153,9 +153,9 @@ def compare_with_baseline(
     margin: Sentence,
     caveat: str = "",
 ) -> Deviation:
-    """Compare a value with the expected one: it counts as worse if the difference is more than `limit`.
+    """Compare a value with the expected one. It counts as worse if it's worse by more than `limit`.
 
-    `margin` describes `limit`. `caveat` says why a value beyond that still doesn't count as worse.
+    `margin` describes `limit`. `caveat`, if set, says why a value beyond that still doesn't count as worse.
     """
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
@@ -211,7 +211,7 @@ def undecided(value: float, why: Sentence, reason: Reason | None = None) -> Devi
 def unusable_baseline_reason(
     baseline: Baseline, history: float, effect: MinimumEffect, higher_is_better: bool
 ) -> Sentence | None:
-    """Return why a baseline can't be compared with; None if it can."""
+    """Return why values can't be compared with a baseline; None if they can."""
     if baseline.covers < MIN_COVERAGE * history:
         covers, needed = (format_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
         why = say("The baseline covers only {covers} of the {needed} needed.", covers=covers, needed=needed)

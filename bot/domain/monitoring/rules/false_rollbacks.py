@@ -21,9 +21,9 @@ SIMULATED_RULE = MonitorConfig(name="simulated", source="simulated")  # all defa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalseRollbackEstimate:
-    """The armed monitors, and the false rollbacks to expect.
+    """How many monitors are armed, and how many false rollbacks to expect from them.
 
-    `per_month` is the sum over the `counted` monitors. For the others, there's no rate, or only a partial one.
+    `per_month` is the sum over the `counted` monitors. For the others, the rate is unknown or only partly known.
     """
 
     armed: int
@@ -35,7 +35,7 @@ class FalseRollbackEstimate:
 
 
 def expected_per_month(rule: MonitorConfig) -> float | None:
-    """Return the most false rollbacks a month to expect, not counting a hard limit's.
+    """Return the maximum number of false rollbacks to expect per month, not counting those of a hard limit.
 
     Return None for a fixed bound, and for settings that act sooner than the simulated ones, which are the defaults.
     """
@@ -53,7 +53,7 @@ def expected_per_month(rule: MonitorConfig) -> float | None:
 
 
 def estimate_false_rollbacks(monitors: Iterable[Monitor]) -> FalseRollbackEstimate | None:
-    """Return what to expect from these monitors together; None if none is armed. Paused ones don't count."""
+    """Return the combined estimate for these monitors; None if none is armed. Paused ones don't count."""
     rules = [monitor.rule for monitor in monitors if monitor.is_armed and not monitor.is_paused]
     if not rules:
         return None

@@ -1,12 +1,13 @@
-"""Compares means of several lengths, at every check, with the spread of such means in the baseline. Pure.
+"""At every check, compares means over several time spans with the spread of such means in the baseline. Pure.
 
-Whole windows (`blocks.judge_block`) detect small drops, but only after two of them. At every reading, a scan evaluates
-the last half window, the last window, and up to eight windows, so it detects a large drop sooner. Checking that often
-requires wide bounds. One shock that fades slowly moves many of these means, so the single readings must confirm a drop,
-too. docs/decisions/0037-scans.md lists what was tried, and docs/reference/rule-benchmarks.md has the results.
+Comparing whole windows (`blocks.judge_block`) detects small drops, but only after two windows. At every reading, a scan
+evaluates the last half window, the last window, and longer spans of up to eight windows, so it detects a large drop
+sooner. Checking that often requires wide bounds. A single shock that fades slowly shifts many of these means, so the
+individual readings must confirm a drop, too. docs/decisions/0037-scans.md lists what was tried, and
+docs/reference/rule-benchmarks.md has the results.
 
-All functions evaluate every reading of a series at once, so `make bench-rules` can run months through the same code. A
-check needs only the last reading.
+`scan_lengths` evaluates every reading of a series at once, so `make bench-rules` can run months through the same code.
+A check uses only the results at the last reading.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ NEWEST_EFFECT_SHARE = 0.5  # share of the effect by which the newest reading mus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
-    """A scan's results at each reading of a series, for means of one length. All arrays are (n)."""
+    """A scan's results at each reading of a series, for means over one length of time. All arrays have shape (n)."""
 
     length: float  # seconds
     gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
@@ -55,19 +56,20 @@ class ScanResult:
 def scan_lengths(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> list[ScanResult]:
-    """Return the results for means of each length at each reading, shortest length first.
+    """Return the scan results at each reading for each length of means, shortest length first.
 
     A mean is worse if it's worse than expected by more than `effect` and by more than `SIGMA_FACTOR` × `sigma` times
-    the noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it:
-    take each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the
-    largest; the sum must be `CONFIRMATION_LIMIT` standard errors above 0. The newest reading must still be worse by
-    half the effect, and the mean of the shortest length by the effect: a recovering metric is no reason to act.
+    the noise (the standard deviation of means of its length in the baseline), and if the individual readings confirm
+    it. For that, take each reading less φ times the one before it (φ is the baseline's lag-1 correlation), clip it, and
+    leave out the largest; the sum must be more than `CONFIRMATION_LIMIT` standard errors above 0. The newest reading
+    must still be worse by more than half the effect, and the mean of the shortest length by more than the whole effect,
+    because a recovering metric doesn't call for action.
 
-    At times of day when readings are noisier than usual, the noise is that much larger. If such means are regularly
-    worse at that time of day, it must be worse than that by `sigma`, too.
+    At times of day when readings are noisier than usual, the noise is scaled up to match. If means of this length are
+    regularly worse at that time of day, the mean must be worse than that by `sigma` times the noise, too.
 
-    Readings at times of day that fewer than `MIN_DAYS` days of the baseline cover don't count. A baseline from before
-    scans existed has no spread, so nothing is worse.
+    Readings don't count at times of day that fewer than `MIN_DAYS` days of the baseline cover. A baseline from before
+    scans existed has no spread, so there are no results.
     """
     if not baseline.spread:
         return []
@@ -111,7 +113,7 @@ def scan_lengths(
 
 
 def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
-    """Return how much worse means of each length regularly are, at each time of day: (lengths, slots)."""
+    """Return how much worse than expected means of each length regularly are, by time of day: (lengths, slots)."""
     extremes = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
     return np.abs(extremes) if len(extremes) else np.zeros((len(baseline.spread), len(baseline.same)))
 
@@ -119,10 +121,11 @@ def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
 def is_below_expected(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, effect_share: float
 ) -> bool:
-    """Tell whether the mean of some readings is worse than expected by more than a share of the effect.
+    """Return whether the mean of some readings is worse than expected by more than `effect_share` of the effect.
 
-    If `scan_lengths` finds something worse, the newest reading is down by `NEWEST_EFFECT_SHARE`, and the shortest
-    mean by the whole effect. Checking these few readings first saves reading the others in nearly all checks.
+    If `scan_lengths` finds something worse, the newest reading is worse by more than `NEWEST_EFFECT_SHARE` of the
+    effect, and the shortest mean by more than the whole effect. Checking these few readings first avoids reading the
+    others in nearly all checks.
     """
     has_enough_days = baseline.arrays.days[baseline.slots_at(points.at)] >= MIN_DAYS
     if not has_enough_days.any():
@@ -135,7 +138,7 @@ def is_below_expected(
 def judge_scan(
     points: TimeSeries, baseline: Baseline, *, higher_is_better: bool, effect: MinimumEffect, sigma: float
 ) -> Deviation | None:
-    """Return the clearest drop that `scan_lengths` finds up to the newest reading; None if it finds none."""
+    """Return the clearest drop among means that end at the newest reading, or None if `scan_lengths` finds none."""
     exceeding = [
         scan
         for scan in scan_lengths(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)

@@ -67,13 +67,13 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 def confidence_radius(points: npt.ArrayLike, *, alpha: float, tuned_for: float) -> Floats:
     """Return how far the mean of `points` readings can be off at any time, in standard deviations.
 
-    This is the normal mixture of Robbins (1970), in the form of Howard, Ramdas, McAuliffe and Sekhon (2021) and of
-    Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024):
+    This is the normal mixture of Robbins (1970), in the form of Howard, Ramdas, McAuliffe, and Sekhon (2021) and of
+    Waudby-Smith, Arbour, Sinha, Kennedy, and Ramdas (2024):
 
         √(2(nρ²+1)/(n²ρ²) · log(√(nρ²+1)/α)),  ρ² = (−2·log α + log(−2·log α + 1))/tuned_for
 
-    With probability 1−α, the mean never leaves this radius, no matter how often it's checked. It leaves on the bad
-    side with a probability of about α/2. The radius is tightest after `tuned_for` readings.
+    With probability 1−α, the mean never leaves this radius, no matter how often it's checked. The probability that it
+    leaves on the bad side is about α/2. The radius is tightest after `tuned_for` readings.
     """
     n = np.asarray(points, dtype=np.float64)
     spent = -2 * np.log(alpha)
@@ -93,11 +93,11 @@ def confidence_margin(
 ) -> Floats:
     """Return how far noise alone can move the mean of readings from the expected value: (…, t).
 
-    `points` (t) is the number of readings, `shares` (t, slots) is how they're spread over the times of day, and
-    `on_weekend` (t) is the share of them from weekends. In the long run, one reading has √size times the noise of a
-    block. Half of α is spent on the sequence (`confidence_radius` is two-sided, and one side counts), half on the
-    baseline, whose mean at these times of day has the variance noise²·Σ share²/days. That's a plain bound, since the
-    baseline is used once.
+    `points` (t) is the number of readings, `shares` (t, slots) is how they're distributed over the times of day, and
+    `on_weekend` (t) is the share of readings from weekends. In the long run, one reading has √size times the noise of a
+    block. Half of α is spent on the sequence (`confidence_radius` is two-sided, and only one side counts), and half on
+    the baseline, whose mean at these times of day has the variance noise²·Σ share²/days. For the baseline, an ordinary
+    bound is enough, because it's used only once.
     """
     z = NormalDist().inv_cdf(1 - alpha / 2)
     wide = (arrays.noise * student_quantile(z, arrays.degrees) / z)[..., None]
@@ -112,15 +112,15 @@ def confidence_margin(
 def judge_sequence(tally: Tally, *, alpha: float, effect: MinimumEffect, history: float) -> Deviation:
     """Evaluate the mean of all readings since the promotion with a confidence sequence.
 
-    It's worse if it's worse than expected by more than `effect`, and if the sequence rules out that it isn't worse at
-    all. Both must hold without its worst reading, too: one wild reading doesn't make a version bad, and the mean of a
-    few readings isn't normal. It can be checked any number of times: the probability of ever calling a good version
-    worse is about `alpha` per promotion. A drop long after the promotion is diluted by the good readings before it, so
-    `judge_block` detects it sooner.
+    The mean is worse if it's worse than expected by more than `effect`, and if the sequence rules out that it isn't
+    worse at all. Both must also be true without its worst reading, because one wild reading doesn't make a version bad,
+    and the mean of a few readings isn't normally distributed. It can be checked any number of times: the probability of
+    ever calling a good version worse is about `alpha` per promotion. A drop long after the promotion is diluted by the
+    good readings before it, so `judge_block` detects it sooner.
 
-    The expected value is the baseline's mean at the same hours (UTC), with each reading at its own hour. There's no
-    verdict if the baseline covers less than `history` seconds, if fewer than `MIN_READINGS` readings count, or if the
-    effect is meaningless for such a metric. Raise ValueError if alpha isn't between 0 and 0.5.
+    The expected value is the baseline's mean at the same hours (UTC), with each reading compared at its own hour.
+    There's no verdict if the baseline covers less than `history` seconds, if fewer than `MIN_READINGS` readings count,
+    or if the effect is meaningless for the metric. Raise ValueError if alpha isn't between 0 and 0.5.
     """
     if not 0 < alpha < 0.5:
         raise ValueError("alpha must be between 0 and 0.5")

@@ -1,4 +1,4 @@
-"""Time series of readings, and robust statistics of them."""
+"""Time series of readings, and robust statistics for them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimeSeries:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Use `from_columns`.
+    """A metric's readings: ascending times, in seconds since the epoch (UTC), and finite values. Use `from_columns`.
 
-    For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
-    reading is one, `total` is None.
+    For counts, a value is a proportion, and `total` is its denominator, or NaN for a reading that isn't a count. If no
+    reading is a count, `total` is None.
     """
 
     at: Floats
@@ -41,7 +41,7 @@ class TimeSeries:
     def from_columns(
         cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None
     ) -> TimeSeries:
-        """Return the readings in order of time, without those that aren't finite.
+        """Return the readings in chronological order, without those whose time or value isn't finite.
 
         Raise ValueError if the columns have different lengths.
         """
@@ -67,12 +67,12 @@ class TimeSeries:
 
     @property
     def spacing(self) -> float:
-        """Return the usual seconds from one reading to the next; 0 if there are fewer than two."""
+        """The usual number of seconds from one reading to the next, or 0 if there are fewer than two."""
         return float(np.median(np.diff(self.at))) if len(self) > 1 else 0.0
 
     @property
     def span(self) -> float:
-        """Return the seconds that the readings cover, with the usual spacing after the last one."""
+        """The time that the readings cover, in seconds, including the usual spacing after the last one."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
 
 
@@ -100,12 +100,12 @@ def standardized_innovations(residual: Floats, at: Floats, *, phi: float, step: 
 
 
 def window_starts(at: Floats, length: float) -> Ints:
-    """Return, for each reading, the index of the first one less than `length` seconds before it."""
+    """Return, for each reading, the index of the earliest reading less than `length` seconds before it."""
     return np.searchsorted(at, at - length, side="right")
 
 
 def winsorize(values: Floats) -> Floats:
-    """Return values around 0, with those beyond `OUTLIER_LIMIT` robust standard deviations pulled in to that bound."""
+    """Return the values, with outliers pulled in to ±`OUTLIER_LIMIT` robust standard deviations around 0."""
     far = OUTLIER_LIMIT * MAD_TO_SIGMA * float(np.median(np.abs(values))) if len(values) else 0.0
     return np.clip(values, -far, far) if far > 0 else values
 
@@ -116,21 +116,21 @@ def sliding_sums(values: Floats, first: Ints) -> Floats:
 
 
 def robust_deviation(values: Floats) -> float:
-    """Return the standard deviation around 0 of winsorized values; 0 if there are none."""
+    """Return the standard deviation of the winsorized values around 0, or 0 if there are no values."""
     return float(np.mean(winsorize(values) ** 2) ** 0.5) if len(values) else 0.0
 
 
 def lag1_correlation(series: Floats) -> Floats:
-    """Return the correlation of neighbors in series of mean 0 (…, n); pairs with a NaN don't count."""
+    """Return the debiased lag-1 correlation of series (…, n) with mean 0; pairs with a NaN don't count."""
     size = (~np.isnan(series)).sum(axis=-1)
     variance = ratio(np.nansum(series**2, axis=-1), size)
     return debias_correlation(ratio(mean_neighbor_product(series), variance), size)
 
 
 def debias_correlation(phi: Floats, size: npt.ArrayLike) -> Floats:
-    """Return an estimate of lag-1 correlation without its bias, from 0 to `MAX_CORRELATION`.
+    """Return an estimate of lag-1 correlation with its bias removed, clipped to the range 0 to `MAX_CORRELATION`.
 
-    If the mean is estimated, too, n values give an estimate that's (1+3φ)/n too low (Kendall 1954; Marriott and Pope
+    If the mean is estimated, too, an estimate from n values is too low by (1+3φ)/n (Kendall 1954; Marriott and Pope
     1954). Negative correlations become 0, since they would make the noise look smaller.
     """
     debiased: Floats = np.clip(np.nan_to_num(phi + (1 + 3 * phi) / np.maximum(size, 1)), 0.0, MAX_CORRELATION)
@@ -157,7 +157,7 @@ def student_quantile(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
 
 
 def _horner(terms: list[int], x: Any) -> Any:
-    """Return a polynomial's value. np.polyval takes longer than the rest of a verdict."""
+    """Return a polynomial's value at `x`. np.polyval would take longer than the rest of a verdict."""
     total = 0.0
     for term in terms:
         total = total * x + term

@@ -1,4 +1,4 @@
-"""Programs that can use the HTTP API, and which ID tokens identify a CI job as one of them."""
+"""Programs that can use the HTTP API, and the ID tokens that identify a CI job as one of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class OidcIdentity(StrictModel):
         return self
 
     def mismatch(self, claims: Mapping[str, Any]) -> str | None:
-        """Return the first claim that doesn't match, or None if the token belongs to this client."""
+        """Return the name of the first claim that doesn't match, or None if the token belongs to this client."""
         audiences = claims.get("aud")
         if self.audience not in (audiences if isinstance(audiences, list) else [audiences]):
             return "aud"
@@ -71,7 +71,7 @@ class OidcIdentity(StrictModel):
         return replace(parse_ci_run(words | {"service": self.service, "url": url}), is_verified=True)
 
     def _run_url(self, claims: Mapping[str, str]) -> str:
-        """Return the address of the run's page."""
+        """Return the URL of the run's page."""
         issuer = urlsplit(self.issuer)
         if self.service == "gitlab":
             return f"{self.issuer.rstrip('/')}/{claims.get('project_path')}/-/jobs/{claims.get('job_id')}"
@@ -103,7 +103,7 @@ class ApiClient(StrictModel):
 
 
 def is_safe_url(url: str, issuer: str = "http:") -> bool:
-    """Return whether keys can be read from this URL: it's https, or on this machine if its issuer is, too."""
+    """Return whether it's safe to read keys from a URL: it's https, or both it and its issuer are on this machine."""
     try:
         parts = urlsplit(url)
         is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK and issuer.startswith("http:")

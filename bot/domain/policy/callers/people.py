@@ -1,4 +1,4 @@
-"""Slack IDs in the policy file, and the people behind the logins of a CI service."""
+"""Slack IDs in the policy file, and the people behind CI services' logins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.core.strict_model import StrictModel
 
 
 def is_slack_id(text: str) -> bool:
-    """Return whether this is a user's (U, W) or a user group's (S) id. Slack uses capitals and digits."""
+    """Return whether this is the ID of a user (U, W) or a user group (S): only capital letters and digits."""
     return len(text) > 1 and text[0] in "UWS" and text.isascii() and text.isalnum() and text.upper() == text
 
 
@@ -44,9 +44,10 @@ class People(StrictModel):
         return users.get(ci.actor.casefold())
 
     def is_starter_unknown(self, requester: Actor | None, ci: CiRun | None) -> bool:
-        """Return whether anyone could have started a request's CI job: this should list who did, but doesn't.
+        """Return whether this should list who started a request's CI job, but doesn't, so it could be anyone.
 
-        It should if the run is verified, or if it lists anyone. A program can omit its CI run.
+        It should if the run is verified. It also should if it lists anyone and the requester is a program, since a
+        program can omit its CI run.
         """
         run = ci or CiRun()
         is_program = isinstance(requester, Client) or bool(run)

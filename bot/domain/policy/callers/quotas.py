@@ -32,10 +32,10 @@ class Quotas(StrictModel):
 
 
 class QuotaMeter:
-    """Counts uses with the generic cell rate algorithm (GCRA, ITU-T I.371), which stores only one time per caller.
+    """Counts uses with the generic cell rate algorithm (GCRA, ITU-T I.371), which stores one timestamp per quota.
 
-    A quota of 60 allows 60 uses at once; after that, one comes back every minute. Quotas that are full again aren't
-    stored. Thread-safe.
+    Each caller has their own quotas. A quota of 60 allows 60 uses at once; after that, another one becomes available
+    every minute. Quotas that are full again aren't stored. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class QuotaMeter:
         self._lock = threading.Lock()
 
     def spend(self, caller: str, quota: Quota, quotas: Quotas, now: datetime) -> None:
-        """Count a use by the actor with this ID. Raises QuotaExceeded; once an hour, it's marked as new."""
+        """Count a use by the actor with this ID. Raises QuotaExceeded, marked as new at most once an hour."""
         key, limit = (caller, quota), int(getattr(quotas, quota))
         with self._lock:
             wait = self._use(key, limit, now)
@@ -56,7 +56,7 @@ class QuotaMeter:
         raise QuotaExceeded(_refusal(quota, limit, wait), retry_after=wait, is_new=is_new)
 
     def _use(self, key: tuple[str, Quota], limit: int, now: datetime) -> timedelta:
-        """Count a use and return zero, or return the time until the next use."""
+        """Count a use and return zero, or return the time until the next use is allowed."""
         if not limit:
             return HOUR
         full_at = min(self._full_at.get(key, now), now + HOUR)  # the clock can be set back

@@ -1,4 +1,4 @@
-"""Snapshots of the registry, drift notices, and tag updates."""
+"""Registry snapshots, drift notices, and tag updates."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Create the tables, and add columns for a transition's finding and reason and a version's former status."""
+    """Create the tables, and add columns for a transition's finding and reason, and for a version's former status."""
     op.add_column("requests", _text("former_status", nullable=True))
     op.add_column("moves", _text("finding", nullable=True))
     op.add_column("moves", sa.Column("reason", sa.Text(), nullable=False, server_default=""))

@@ -1,4 +1,4 @@
-"""The evidence of requests, overrides of failed gates, reminders, and freezes of Production."""
+"""Request evidence, overrides of failed gates, reminders, and freezes of Production."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,7 @@
-"""Several processes on one ledger: leases, 64-bit numbers, Procrastinate's queue, and transitions in order.
+"""Support for several processes on one ledger: leases, 64-bit numbers, Procrastinate's queue, ordered transitions.
 
-The queue's tables and functions are the installed version's. tests/contracts/ledger fails if a newer one needs more.
+The queue's tables and functions come from the installed version of Procrastinate. A test in tests/contracts/ledger
+fails if a newer version needs more.
 """
 
 import sqlalchemy as sa

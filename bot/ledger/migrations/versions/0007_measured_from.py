@@ -1,4 +1,4 @@
-"""A monitor's first revision that measures the same, its newest reading, and its usual value; a message's file.
+"""A monitor's first revision that measured the same thing, newest reading, and usual value; a message's file.
 
 All values of existing monitors still count.
 """

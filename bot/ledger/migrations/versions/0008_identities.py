@@ -1,4 +1,4 @@
-"""Version identities in requests, transitions, and snapshots; revoked votes; when transitions began; and holds.
+"""Version identities in requests, transitions, and snapshots; revoked votes; transition start times; and holds.
 
 Existing rows have no identity. The first poll fills it in and marks it as taken on trust.
 """

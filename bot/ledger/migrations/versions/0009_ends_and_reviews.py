@@ -1,6 +1,7 @@
 """How an incident ended and who ended it, and the review after breaking glass.
 
-Before, only an incident's sentence said how it ended. Earlier requests have no due date, so they need no review.
+Previously, only an incident's sentence said how it ended. Earlier requests have no due date for a review, so they don't
+need one.
 """
 
 import sqlalchemy as sa

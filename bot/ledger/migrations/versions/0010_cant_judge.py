@@ -1,7 +1,7 @@
-"""How long a monitor has had no verdict, its last verdict, and when it had no value.
+"""How long a monitor has had no verdict, when it last had one, and when it last had no value.
 
-Before, a monitor that couldn't reach a verdict counted as warming up. One that was compared with its baseline, or had
-a verdict, had been reaching verdicts, so the time of its last check stands in for its last verdict.
+Previously, a monitor that couldn't reach a verdict counted as warming up. A monitor that was compared with its baseline
+or had a verdict was able to reach one, so the time of its last check stands in for that of its last verdict.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""The digests of versions, and passports."""
+"""Version digests and passports."""
 
 import sqlalchemy as sa
 from alembic import op

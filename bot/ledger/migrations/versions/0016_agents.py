@@ -8,7 +8,7 @@ down_revision = "0015"
 
 
 def upgrade() -> None:
-    """Add the columns, and the index of the proposed monitors. No earlier request came from an agent."""
+    """Add the columns, and an index on proposed monitors. No earlier request came from an agent."""
     for table in ("asks", "requests"):
         op.add_column(table, sa.Column("agent", sa.Text()))
     is_proposal = sa.text("state IN ('draft') AND agent IS NOT NULL")
