@@ -135,7 +135,7 @@ class MonitorEdit(_RuleCommand):
 
     verb = "monitor edit"
     summary = "Edit a monitor's settings"
-    details = "If it can roll back automatically, someone has to arm it again."
+    details = "If it can roll back automatically, it must be armed again."
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
     permission = Permission.EDIT_MONITOR
 
@@ -278,7 +278,7 @@ class MonitorArm(_MonitorCommand, Change):
 
     verb = "monitor arm"
     summary = "Arm automatic rollback"
-    details = "A second person has to do this."
+    details = "This takes a second person."
     example = "monitor arm churn accuracy"
     is_slow = True
     override: Annotated[bool, Argument("", "admins only: skip the dry run; needs a reason", False, ("--override",))] = (

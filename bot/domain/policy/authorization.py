@@ -70,7 +70,7 @@ class AccessDecision:
 
     @property
     def is_outsider(self) -> bool:
-        """Return whether the caller has no access at all, and shouldn't even see who decided."""
+        """Whether the caller has no access at all, and shouldn't even see who decided."""
         return not self.allowed and self.rule in {"stranger", "deactivated", "bot"}
 
 

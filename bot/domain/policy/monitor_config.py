@@ -83,10 +83,9 @@ class MonitorConfig(StrictModel):
     )
     retries: int = Field(default=2, ge=0, le=10, description="retries within a check if the source doesn't respond")
     label_delay: NonNegativeDuration = Field(
-        default=timedelta(0),
-        description="how long after a prediction its label arrives; checks look that much further back",
+        default=timedelta(0), description="how late labels arrive; checks look back that much further"
     )
-    window: PositiveDuration = Field(default=timedelta(hours=1), description="how much time is evaluated at once")
+    window: PositiveDuration = Field(default=timedelta(hours=1), description="how much time one evaluation covers")
     aggregate: str | None = Field(
         default=None, description="mean, last, rate, or p50 to p99; if omitted, mean, or last for a threshold"
     )
@@ -96,7 +95,7 @@ class MonitorConfig(StrictModel):
         description="readings needed since the promotion; if omitted, 1 for a threshold, otherwise no minimum",
     )
     max_age: PositiveDuration | None = Field(
-        default=None, description="the maximum age of the newest reading; if omitted, 2 x every"
+        default=None, description="the maximum age of the newest reading; if omitted, twice the interval of checks"
     )
     min_effect: EffectSize = Field(
         default=MinimumEffect(0.02),
@@ -107,7 +106,7 @@ class MonitorConfig(StrictModel):
         default=3.0,
         gt=0,
         le=100,
-        description="standard deviations outside the noise (blocks; default scans at about twice that)",
+        description="how many standard deviations beyond the noise a failure is (blocks; default: about twice that)",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="the maximum risk of ever raising a false alarm (sequential)"
@@ -119,15 +118,15 @@ class MonitorConfig(StrictModel):
     history: PositiveDuration = Field(default=timedelta(days=7), description="how much time a baseline must cover")
     warmup: NonNegativeDuration | None = Field(
         default=None,
-        description="how long after a promotion only the hard limit counts; if omitted, 30m for sequential, otherwise "
-        "2 x window or 30m, whichever is longer",
+        description="for how long after a promotion only the hard limit applies; if omitted, 30m for sequential, "
+        "otherwise twice the window, but at least 30m",
     )
     fail_after: int = Field(default=2, ge=1, le=1000, description="consecutive failed checks before the monitor fails")
     recover_after: int = Field(
         default=3, ge=1, le=1000, description="consecutive good checks before the monitor is healthy again"
     )
     hysteresis: float = Field(
-        default=0.5, ge=0, lt=1, description="with a baseline: recovered below this fraction of min_effect"
+        default=0.5, ge=0, lt=1, description="with a baseline: below this fraction of min_effect counts as recovered"
     )
     no_data: int = Field(default=3, ge=1, le=10_000, description="consecutive checks without data before an alert")
     error: int = Field(default=4, ge=1, le=10_000, description="consecutive checks with an error before an alert")
@@ -135,11 +134,12 @@ class MonitorConfig(StrictModel):
         default="dry_run", description="what happens when the monitor fails"
     )
     cooldown: NonNegativeDuration = Field(
-        default=timedelta(hours=6), description="how long to wait after any rollback before an automatic one"
+        default=timedelta(hours=6), description="the minimum time between any rollback and the next automatic one"
     )
     max_auto: int = Field(default=1, ge=0, le=1000, description="maximum automatic rollbacks per model in 24 hours")
     min_served: NonNegativeDuration = Field(
-        default=timedelta(hours=24), description="how long an automatic rollback's target must have served before"
+        default=timedelta(hours=24),
+        description="how long a version must have served before an automatic rollback can go back to it",
     )
 
     @field_validator("aggregate")
@@ -187,12 +187,12 @@ class MonitorConfig(StrictModel):
 
     @property
     def higher_is_better(self) -> bool:
-        """Return whether higher values are better."""
+        """Whether higher values are better."""
         return self.better_direction is Direction.HIGHER
 
     @property
     def has_explicit_rule(self) -> bool:
-        """Return whether `rule` was set explicitly."""
+        """Whether `rule` was set explicitly."""
         return "rule" in self.model_fields_set
 
     @property
@@ -207,7 +207,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def uses_frozen_baseline(self) -> bool:
-        """Return whether its baseline was measured before the promotion."""
+        """Whether its baseline was measured before the promotion."""
         return self.uses_baseline and self.baseline == "previous"
 
     @property
@@ -228,7 +228,7 @@ class MonitorConfig(StrictModel):
 
     @property
     def is_windowed(self) -> bool:
-        """Return whether each check evaluates a whole window of readings, not just the newest ones."""
+        """Whether each check evaluates a whole window of readings, not just the newest ones."""
         return not self.uses_baseline and self.effective_aggregate != "last"
 
     @property

@@ -130,7 +130,7 @@ class Source(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return the keys specific to the source's type."""
+        """The keys specific to the source's type."""
         return dict(self.model_extra or {})
 
 

@@ -35,7 +35,7 @@ class GateResult:
 
     @property
     def key(self) -> str:
-        """Return what distinguishes this gate from the rule's other gates."""
+        """What distinguishes this gate from the rule's other gates."""
         return f"{self.name} {self.bound}"
 
 
@@ -66,7 +66,7 @@ class RequestSnapshot:
 
     @property
     def failed_gates(self) -> list[GateResult]:
-        """Return the failed gates."""
+        """The failed gates."""
         return [gate for gate in self.gates if not gate.passed]
 
 
@@ -209,7 +209,7 @@ class Request:
 
     @property
     def needs_review(self) -> bool:
-        """Return whether it's a completed break-glass promotion that nobody has reviewed yet."""
+        """Whether it's a completed break-glass promotion that nobody has reviewed yet."""
         return self.review_due is not None and self.reviewed_at is None and self.state is RequestState.DONE
 
     def review_reminder_at(self) -> datetime | None:

@@ -9,9 +9,9 @@ from handlers.terminal.assess.result import AssessedRegistry
 
 # The keys are a public interface: never rename or remove one. docs/how-to/adopt-a-registry.md lists them.
 KEYS = {
-    "registry": "its address, without user and password",
+    "registry": "its URL, without username and password",
     "assessed_at": "when it was read, in UTC",
-    "policy_file": "the policy that was compared, or null",
+    "policy_file": "the policy used, or null",
     "models": "the number of models",
     "versions": "the number of versions",
     "models_in_production": "the number of models with a version in Production",

@@ -133,14 +133,16 @@ class AuditEvidence(Command):
     until: Annotated[
         datetime | None,
         BeforeValidator(lambda text: None if text is None else _parse_fixed_time(text, time.max)),
-        Argument("TIME", "its last day or its end (UTC); default: the last event", positional=False, flags=("--to",)),
+        Argument(
+            "TIME", "the period's last day or its end (UTC); default: the last event", positional=False, flags=("--to",)
+        ),
     ] = None
     model: OptionalModelName = None
     sample: Annotated[
         int, Field(ge=0, le=1000), Argument("N", "the size of the sample", positional=False, flags=("--sample",))
     ] = 25
     seed: Annotated[
-        int, Field(ge=0, le=2**63), Argument("N", "which sample is drawn", positional=False, flags=("--seed",))
+        int, Field(ge=0, le=2**63), Argument("N", "the random seed for the sample", positional=False, flags=("--seed",))
     ] = 7
     anchor: Annotated[
         str,
@@ -166,10 +168,10 @@ class AuditExport(Command):
 
 
 class Replay(Command):
-    """Derive a request's verdict again from the audit log."""
+    """Recompute a request's verdict from the audit log."""
 
     verb = "replay"
-    summary = "Derive a request's verdict again, from recorded facts"
+    summary = "Recompute a request's verdict from recorded facts"
     example = "replay r7k2m"
     request: RequestIdArgument
 
@@ -181,7 +183,7 @@ class ImportHistory(Command):
     summary = "Import earlier history from a CSV or JSON file; admins only"
     example = 'history import before.csv --reason "exported from the old registry"'
     file: Annotated[
-        str, Argument("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))
+        str, Argument("FILE", "its rows have model, version, since; optionally until, by, why", flags=("--file",))
     ]
     reason: Reason
 
@@ -317,7 +319,10 @@ class PromoteFromTerminal(Promote):
 
 
 KeyFolderArgument = Annotated[
-    str, Argument("DIR", "use this folder, and no ledger; default: REGISTRAR_KEYS", False, ("--folder",))
+    str,
+    Argument(
+        "DIR", "the folder with the keys; if set, the ledger isn't used; default: REGISTRAR_KEYS", False, ("--folder",)
+    ),
 ]
 
 
@@ -334,7 +339,7 @@ class KeysInit(Command):
     """Create the first key."""
 
     verb = "keys init"
-    summary = "Create the key that signs passports, and issue them for what's in Staging and Production"
+    summary = "Create the signing key, and issue passports for the versions in Staging and Production"
     example = "keys init"
     folder: KeyFolderArgument = ""
 
@@ -343,7 +348,7 @@ class KeysRotate(Command):
     """Replace the key."""
 
     verb = "keys rotate"
-    summary = "Sign with a new key, and issue passports again for what's in Staging and Production"
+    summary = "Sign with a new key, and reissue passports for the versions in Staging and Production"
     example = "keys rotate --retire"
     folder: KeyFolderArgument = ""
     retire: Annotated[bool, Argument("", "delete the old private key; its public key stays", False, ("--retire",))] = (
