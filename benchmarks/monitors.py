@@ -38,7 +38,7 @@ from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from bot.sources.mlflow import MlflowSource
-from handlers.jobs import build_scheduler
+from handlers.scheduled_jobs import build_scheduler
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
 

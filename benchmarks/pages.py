@@ -22,7 +22,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
-from bot.domain.home.views import RECENT_EVENT_TAGS
+from bot.domain.home.home_content import RECENT_EVENT_TAGS
 from bot.ledger.database import SqlLedger
 from bot.ports import SystemClock
 from bot.services.audit.pages import audit_queries

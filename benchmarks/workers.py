@@ -36,7 +36,7 @@ from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
 from bot.ports import NO_DIRECTORY
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
-from handlers.jobs import build_scheduler
+from handlers.scheduled_jobs import build_scheduler
 from tests.support.registry.memory import MemoryRegistry
 from tests.support.registry.opened import opened
 

@@ -30,7 +30,7 @@ from bot.registrar import Registrar
 from bot.registry.light_import import leave_out_data_libraries
 from bot.settings import Settings
 from bot.slack.core.client import CONNECTION_ERRORS
-from handlers import jobs, logs, mcp
+from handlers import logs, mcp, scheduled_jobs
 from handlers.api.calls import ApiServices
 from handlers.manifest import find_missing_scopes
 from handlers.mcp.http import mount_mcp
@@ -166,9 +166,9 @@ class Service:
         )
         web = self._build_web(metrics)
         self._server = build_server(web, allot_descriptors(settings), settings.trusted_proxies)
-        self._outbox_thread = jobs.OutboxThread(registrar)
-        self._digest_thread = jobs.DigestThread(registrar)
-        self._scheduler = jobs.build_scheduler(registrar, settings, self._digest_thread.wake)
+        self._outbox_thread = scheduled_jobs.OutboxThread(registrar)
+        self._digest_thread = scheduled_jobs.DigestThread(registrar)
+        self._scheduler = scheduled_jobs.build_scheduler(registrar, settings, self._digest_thread.wake)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._socket_mode: SocketModeConnection | None = None
         self._is_started = False

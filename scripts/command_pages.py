@@ -8,8 +8,8 @@ from bot.domain.commands.base import Command
 from bot.domain.commands.catalog import COMMANDS, GROUPS
 from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar as terminal
-from handlers.terminal.command_line.document_keys import document_keys
 from handlers.terminal.command_line.index import COMMAND_GROUPS, PASSPORTS, RUN, SET_UP, VERIFY_EXIT_CODES
+from handlers.terminal.command_line.json_keys import document_keys
 from handlers.terminal.command_line.terminal_only_commands import Replay
 from registrar.verifier import REASONS
 from scripts.markdown import MADE, as_sentence, table

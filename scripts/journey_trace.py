@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from bot.domain.registry.model import Stage
-from handlers import jobs
+from handlers import scheduled_jobs
 from localslack import LocalSlack
 from tests.journeys.monitoring import test_automatic_rollback as rollbacks
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, POLICY, AdjustableClock, make_policy, running_app
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--files", action="store_true", help="list the files")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    jobs.build_scheduler = without_jobs(jobs.build_scheduler)
+    scheduled_jobs.build_scheduler = without_jobs(scheduled_jobs.build_scheduler)
     for journey in JOURNEYS:
         trace = measure(journey)
         print(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.monitoring_rules.tables import bounded, dice, note, quantile, share, table
-from bot.domain.monitoring.rules.counts import CountDetector, build_detector, summarize_counts, update_evidence
+from bot.domain.monitoring.rules.proportions import CountDetector, build_detector, summarize_counts, update_evidence
 from bot.domain.monitoring.rules.time_series import Floats, Ints
 from bot.domain.policy.effect_size import MinimumEffect
 

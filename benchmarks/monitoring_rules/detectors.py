@@ -22,7 +22,7 @@ from bot.domain.monitoring.rules.baseline_summary import estimate_baseline, esti
 from bot.domain.monitoring.rules.baselines import MIN_BLOCK_FILL, Baseline, BaselineArrays
 from bot.domain.monitoring.rules.blocks import block_limits, judge_block
 from bot.domain.monitoring.rules.default import BLOCK_CONFIRMATION
-from bot.domain.monitoring.rules.scans import scan_lengths
+from bot.domain.monitoring.rules.scan_statistics import scan_lengths
 from bot.domain.monitoring.rules.sequential import MIN_READINGS, confidence_margin, confidence_radius
 from bot.domain.monitoring.rules.time_series import Floats, TimeSeries, debias_correlation, long_run_deviation
 

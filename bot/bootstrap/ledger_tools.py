@@ -7,7 +7,7 @@ from bot.ledger.backup import back_up
 from bot.ledger.copy_to_postgres import CopyResult, copy_ledger
 from bot.ledger.database import SqlLedger
 from bot.ledger.engines import supports_several_processes
-from bot.ledger.schema import Schema, SchemaAge, advice, describe_schema
+from bot.ledger.schema_check import Schema, SchemaAge, advice, describe_schema
 
 __all__ = [
     "CopyResult",

@@ -16,7 +16,7 @@ from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Refused
 from bot.domain.core.sentence import Code, say
 from bot.ledger.database import SqlLedger
-from bot.ledger.schema import SchemaAge
+from bot.ledger.schema_check import SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.tables import audit_head, metadata
 

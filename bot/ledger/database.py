@@ -19,10 +19,10 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import actor_id
 from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded, Misconfigured
 from bot.domain.core.sentence import Code, Sentence, say
-from bot.ledger import engines, other_sessions, schema
+from bot.ledger import engines, other_sessions, schema_check
 from bot.ledger.file_lock import LedgerFileLock
 from bot.ledger.file_watch import FileWatch
-from bot.ledger.schema import Schema, SchemaAge
+from bot.ledger.schema_check import Schema, SchemaAge
 from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ledger.stores.transaction import SqlLedgerTransaction
 from bot.ports import NO_OBSERVER, SYSTEM_CLOCK, Clock, Observer
@@ -152,7 +152,7 @@ class SqlLedger:
         with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
             before = _read_schema(connection)
             if before.age is SchemaAge.NEWER:
-                raise Misconfigured(schema.NEWER_MESSAGE)
+                raise Misconfigured(schema_check.NEWER_MESSAGE)
             if before.age is SchemaAge.OLDER:
                 self._lock_out_other_processes(connection, force=force)
             config = _alembic_config()
@@ -198,7 +198,8 @@ class SqlLedger:
         self.require_ledger()
         current_schema = self.schema()
         if current_schema.age is not SchemaAge.CURRENT:
-            description, next_step = schema.describe_schema(current_schema, self.address), schema.advice(current_schema)
+            description = schema_check.describe_schema(current_schema, self.address)
+            next_step = schema_check.advice(current_schema)
             raise Misconfigured(say("{told} {mend}", told=description, mend=next_step) if next_step else description)
         self._required_revision = current_schema.newest
 
@@ -359,8 +360,8 @@ def _alembic_config() -> Config:
 def _no_ledger_message(url: URL) -> Sentence:
     if url.get_backend_name() != "sqlite":
         missing_schema = Schema(None, "", SchemaAge.NONE)
-        description = schema.describe_schema(missing_schema, url.render_as_string(hide_password=True))
-        return say("{told} {mend}", told=description, mend=schema.advice(missing_schema))
+        description = schema_check.describe_schema(missing_schema, url.render_as_string(hide_password=True))
+        return say("{told} {mend}", told=description, mend=schema_check.advice(missing_schema))
     return say(
         "No ledger at {url}. To create it, run {run}, or set its location with {home} or {database}.",
         url=Code(url.render_as_string(hide_password=True)),

@@ -14,10 +14,10 @@ from bot.domain.core.errors import UnknownRequest
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart, monitors_of_incident
 from bot.domain.monitoring.incident_review import REVIEWED_TAGS, IncidentFacts
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor_overview import build_monitor_chart
 from bot.domain.monitoring.proposals import messages as proposal_messages
 from bot.domain.monitoring.proposals.proposal import MonitorProposal, pack_proposal, unpack_proposal
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionState, transition_time

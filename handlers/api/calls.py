@@ -33,9 +33,9 @@ from bot.domain.policy.policy import Policy
 from bot.id_tokens import IdToken, IdTokenVerifier
 from bot.ports import Clock, Ledger
 from bot.registrar import Registrar
+from handlers.api.authentication import SIGNATURE_SECONDS, CallSignature, authenticate
 from handlers.api.body import MAX_BODY_BYTES, read_body
-from handlers.api.ci_jobs import identify_ci_job, use_token
-from handlers.api.clients import SIGNATURE_SECONDS, CallSignature, authenticate
+from handlers.api.ci_job_tokens import identify_ci_job, use_token
 from handlers.api.refusals import UNKNOWN_CALLER, RefusalLog
 from handlers.api.schemas import BodyT, ErrorDocument
 from handlers.errors import explain, new_error_id

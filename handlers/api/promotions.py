@@ -33,7 +33,7 @@ from bot.ports import QueuedCommand, QueuedCommandState
 from bot.registrar import Registrar
 from bot.services.core.command_queue import IdempotencyKeyReused
 from bot.services.core.commands import CommandResult, Origin
-from handlers.api import documents
+from handlers.api import request_json
 from handlers.api.calls import (
     BEARER,
     BODY_STATUSES,
@@ -253,11 +253,11 @@ def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, d
     If MLflow can't be reached or takes longer than REGISTRY_TIMEOUT, the status is 202. A repeated call returns the
     current document. Raises ApiError if the command is refused now or was refused before.
     """
-    is_promotion = documents.is_promotion(queued)
+    is_promotion = request_json.is_promotion(queued)
     fields = {"id": queued.id} | ({"state": STATE_REFUSED} if is_promotion else {})
     if queued.state is QueuedCommandState.REFUSED:
         status = _STATUS_BY_CODE.get(queued.error or "", 403)
-        raise ApiError(status, documents.refusal_sentence(queued), kind=queued.error, **fields)
+        raise ApiError(status, request_json.refusal_sentence(queued), kind=queued.error, **fields)
     if queued.state is not QueuedCommandState.WAITING:
         return 200, _find_document(registrar, queued.id)
 
@@ -271,7 +271,7 @@ def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, d
             REGISTRY_TIMEOUT
         )
     except (TookTooLong, Unreachable):
-        waiting = documents.command_document(queued, registrar.context.policy) if is_promotion else None
+        waiting = request_json.command_document(queued, registrar.context.policy) if is_promotion else None
         return 202, waiting or QueuedVersionDocument(ask=queued.id).to_json()
     except RegistrarError as error:
         raise _refusal(error, **fields) from None
@@ -279,7 +279,7 @@ def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, d
 
 
 def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
-    return documents.find_document(registrar.context.ledger, registrar.context.policy, request_id)
+    return request_json.find_document(registrar.context.ledger, registrar.context.policy, request_id)
 
 
 def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:
@@ -291,7 +291,7 @@ def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCom
     with call.registrar.context.ledger.read() as reading, suppress(KeyError, BadInput):
         queued = reading.queued_command(request_id)
         is_readable = queued.caller == call.client or (not only_own and _is_about_models_of(call, queued))
-        if is_readable and documents.is_promotion(queued):
+        if is_readable and request_json.is_promotion(queued):
             return queued
     raise ApiError(404, say("No request {id} that this client can read.", id=Name(request_id[:40])))
 

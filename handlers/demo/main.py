@@ -21,7 +21,7 @@ from handlers.demo.folder import DEFAULT_FOLDER, DemoFolder, clear_real_environm
 from handlers.demo.model_server import ModelServer
 from handlers.demo.models import MODEL
 from handlers.demo.progress import ProgressReporter
-from handlers.startup import open_listener
+from handlers.startup_checks import open_listener
 
 if TYPE_CHECKING:
     from bot.registrar import Registrar

@@ -9,18 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import urlsplit
 
-from bot.domain.core.durations import format_duration
 from bot.domain.core.errors import Misconfigured, RegistrarError, Unreachable
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
 
 CHECK_TIMEOUT = 10.0  # default timeout in seconds
-MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)  # signatures, Slack's and Registrar's, are valid for five minutes
 
 
 class DiagnosisState(Enum):
@@ -159,23 +155,3 @@ def join_names(names: Iterable[str], limit: int = 6) -> str:
     all_of_them = [sanitize_text(name) for name in names]
     more = f" and {len(all_of_them) - limit} more" if len(all_of_them) > limit else ""
     return ", ".join(all_of_them[:limit]) + more
-
-
-def check_clock(server: str, date: str, received_at: datetime) -> Diagnosis:
-    """Return a diagnosis for this machine's clock, compared with the Date header of a reply from `server`.
-
-    `date` is the header, and `received_at` is when the reply arrived. Raises CheckSkippedError without a header.
-    """
-    try:
-        server_time = parsedate_to_datetime(date)
-    except ValueError:
-        raise CheckSkippedError(f"Can't check: {server}'s reply has no Date header.") from None
-    apart = received_at - (server_time if server_time.tzinfo else server_time.replace(tzinfo=UTC))
-    if abs(apart) <= MAX_CLOCK_DIFFERENCE:
-        return ok("clock", f"This machine's clock agrees with {server}'s.")
-    difference = f"{format_duration(abs(apart))} {'ahead of' if apart > timedelta(0) else 'behind'}"
-    return failure(
-        "clock",
-        f"This machine's clock is {difference} {server}'s. Beyond five minutes, signatures are rejected.",
-        "Turn on time sync: timedatectl set-ntp true.",
-    )

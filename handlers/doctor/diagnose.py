@@ -13,7 +13,7 @@ from bot.settings import read_settings_and_faults
 from handlers import logs
 from handlers.doctor import local, mlflow, mlflow_access
 from handlers.doctor.check import Diagnosis, DiagnosisState, run_checks, warning
-from handlers.doctor.slack import checks as slack_checks
+from handlers.doctor.slack import all_checks as slack_checks
 
 
 def diagnose(*, live: bool) -> list[Diagnosis]:

@@ -24,7 +24,7 @@ from bot.policy_file import parse_policy, read_policy_text
 from bot.settings import Settings
 from handlers.doctor.check import Diagnosis, DoctorCheck, display_url, failure, ok, warning
 from handlers.doctor.policy_notices import UNMEETABLE_RULE, policy_notices
-from handlers.startup import open_listener
+from handlers.startup_checks import open_listener
 
 # Network file systems, where SQLite can't rely on locks (https://sqlite.org/faq.html#q5).
 NETWORK_FILE_SYSTEMS = (

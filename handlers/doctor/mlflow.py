@@ -29,7 +29,6 @@ from handlers.doctor.check import (
     CheckSkippedError,
     Diagnosis,
     DoctorCheck,
-    check_clock,
     display_url,
     error_sentence,
     failure,
@@ -37,6 +36,7 @@ from handlers.doctor.check import (
     ok,
     warning,
 )
+from handlers.doctor.clock import check_clock
 
 MAX_ROUNDS = 30  # calls; the system acknowledges a connection's first answers at once, so the pause shows only later
 MAX_MEASURE_SECONDS = 2.5  # time limit for each series of calls

@@ -26,7 +26,7 @@ from bot.domain.policy.callers.api_clients import ApiClient
 from bot.domain.promotions.messages import gate_explanation
 from bot.domain.registry.model import unknown_model_error
 from bot.services.core.commands import Origin
-from handlers.api import documents
+from handlers.api import request_json
 from handlers.api.calls import ApiCall, ApiError
 from handlers.api.promotions import execute_command, find_command, submit_command
 from handlers.mcp.catalog import ExplainGate, ProposeMonitor, RequestPromotion, ToolSpec, WaitForRequest
@@ -209,4 +209,4 @@ class ToolCall:
         self.call.rules = context.policy.clients.get(self.call.client.name, ApiClient())
         self.call.require_right("read requests", ("request", "read"))
         find_command(self.call, request_id, only_own="read" not in self.call.rules.may)
-        return documents.find_document(context.ledger, context.policy, request_id)
+        return request_json.find_document(context.ledger, context.policy, request_id)

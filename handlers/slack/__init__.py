@@ -5,8 +5,8 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.registrar import Registrar
-from handlers.slack import buttons, commands, home, links, messages, modals, shortcuts
-from handlers.slack.forms import failed_commands, suggestions
+from handlers.slack import buttons, commands, home, links, messages, modal_submissions, shortcuts
+from handlers.slack.forms import failed_commands, menu_suggestions
 from handlers.slack.interactions import SlackInteractions
 
 
@@ -15,8 +15,8 @@ def register(app: App, registrar: Registrar) -> SlackInteractions:
     interactions = SlackInteractions(registrar, app.client)
     commands.register(app, interactions)
     buttons.register(app, interactions)
-    modals.register(app, interactions)
-    suggestions.register(app, interactions)
+    modal_submissions.register(app, interactions)
+    menu_suggestions.register(app, interactions)
     failed_commands.register(app, interactions)
     home.register(app, interactions)
     messages.register(app, interactions)

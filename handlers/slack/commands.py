@@ -21,11 +21,11 @@ from bot.domain.registry.model import parse_version_ref
 from bot.slack.commands import help_text
 from bot.slack.commands.query_modal import query_modal
 from bot.slack.core.blocks import Message, unescape
-from bot.slack.monitoring.modal import monitor_modal
+from bot.slack.monitoring.add_monitor_modal import monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks.rollback_card import rollback_modal
-from handlers.slack.forms.suggestions import refresh_later
+from handlers.slack.forms.menu_suggestions import refresh_later
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.replies import ReplyTarget, target_of_command
 

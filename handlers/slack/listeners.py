@@ -11,7 +11,7 @@ from slack_bolt import Ack
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, truncate
-from bot.slack.core import forms
+from bot.slack.core import modal_inputs
 from bot.slack.core.blocks import Message
 from handlers.errors import explain
 from handlers.slack.home import publish_home
@@ -63,7 +63,9 @@ def form_listener(interactions: SlackInteractions, handle: FormHandler) -> Calla
         view, target = body["view"], target_of_interaction(body)
         state = view.get("state") or {}
         form = Form(
-            str(view.get("private_metadata") or ""), forms.submitted_values(state), tuple(state.get("values") or {})
+            str(view.get("private_metadata") or ""),
+            modal_inputs.submitted_values(state),
+            tuple(state.get("values") or {}),
         )
         try:
             handle(interactions, target, form)

@@ -32,7 +32,7 @@ from bot.services.promotions.queries import replay_request
 from bot.settings import read_settings
 from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify, Replay
-from handlers.terminal.output import console, documents, styles
+from handlers.terminal.output import console, json_and_csv, styles
 from handlers.terminal.output.command_output import OutputFormat, print_output
 
 PAGE_SIZE = 1000  # rows in memory at a time
@@ -68,7 +68,7 @@ def _show(ledger: SqlLedger, command: AuditShow, output_format: OutputFormat) ->
         for event in events:
             del event["body"]
         document = {"events": events, "more": has_more, "unreviewed": [request.id for request in waiting]}
-        console.write_output(documents.to_json(document))
+        console.write_output(json_and_csv.to_json(document))
     else:
         head = break_glass_messages.unreviewed_summary(waiting, SYSTEM_CLOCK.now())
         rows = [*([Text(str(head))] if head else []), *_event_rows(command, page, has_more)]
@@ -198,8 +198,8 @@ def _export(ledger: SqlLedger, command: AuditExport, output_format: OutputFormat
     # Show progress only if the events don't go to the same terminal.
     with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit log…") as status:
         while records := page(after):
-            lines = (documents.to_json(event_document(record), indent=None) for record in records)
-            console.write_output(documents.events_csv(records) if is_csv else "".join(lines))
+            lines = (json_and_csv.to_json(event_document(record), indent=None) for record in records)
+            console.write_output(json_and_csv.events_csv(records) if is_csv else "".join(lines))
             after, number = records[-1].number, number + len(records)
             status.update(f"Wrote {number:,} events…")
     return 0

@@ -40,7 +40,7 @@ from bot.domain.transitions import messages
 from bot.domain.transitions.transition import TransitionKind, TransitionState
 from bot.ports import QueuedCommand, QueuedCommandState
 from bot.services.core.commands import CommandResult
-from handlers.api import documents
+from handlers.api import request_json
 from handlers.terminal.command_line.terminal_only_commands import ImportHistory, PromoteFromTerminal
 from handlers.terminal.output import styles
 from handlers.terminal.output.command_output import CommandOutput, OutputFormat, json_output, sentence_output
@@ -102,7 +102,7 @@ def _request_output(
     if result.due_model:
         sentence = sentence if request.state.is_open else promotion_messages.outcome_announcement(request)
         code = STATE_EXIT_CODES.get(request.state.value, 0)
-    document = documents.request_document(request, votes, context.policy)
+    document = request_json.request_document(request, votes, context.policy)
     style = styles.style_of(request.state)
     return sentence_output(sentence or say("Done."), output_format, code, style=style, **document)
 
@@ -140,7 +140,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
     queued = _open_request(session, caller, command)
 
     def look(voter: Caller | None = None) -> dict[str, Any]:
-        document = documents.find_document(context.ledger, context.policy, queued.id)
+        document = request_json.find_document(context.ledger, context.policy, queued.id)
         if (
             not command.approver
             or document["state"] != RequestState.PENDING.value
@@ -148,7 +148,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
         ):
             return document
         _approve_own_request(session, voter or session.caller(), queued.id)
-        return documents.find_document(context.ledger, context.policy, queued.id)
+        return request_json.find_document(context.ledger, context.policy, queued.id)
 
     document = look(caller)
     if not command.wait:
@@ -253,7 +253,7 @@ def _register(session: TerminalSession, command: Register, output_format: Output
     sentence = _execute_queued(session, queued).answer or say("Registered.")
     if output_format is not OutputFormat.JSON:
         return CommandOutput(f"{sentence}\n")
-    return json_output(documents.version_document(session.registrar.context.ledger, queued, str(sentence)))
+    return json_output(request_json.version_document(session.registrar.context.ledger, queued, str(sentence)))
 
 
 def _import_history(session: TerminalSession, command: ImportHistory, output_format: OutputFormat) -> CommandOutput:

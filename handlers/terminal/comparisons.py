@@ -11,7 +11,7 @@ from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.promotions import gates
 from bot.domain.promotions.request import RequestSnapshot
 from bot.domain.registry.model import VersionInfo
-from handlers.terminal.output import documents
+from handlers.terminal.output import json_and_csv
 from handlers.terminal.output.command_output import (
     CommandOutput,
     OutputFormat,
@@ -74,7 +74,7 @@ def _compare(
     from handlers.terminal.output import tables
 
     if output_format is OutputFormat.JSON:
-        return json_output(documents.comparison_document(comparison, summarize_comparison(comparison)))
+        return json_output(json_and_csv.comparison_document(comparison, summarize_comparison(comparison)))
     if output_format is OutputFormat.CSV:
         return CommandOutput(to_csv(comparison))
     return rendered_output(lambda width: tables.comparison_table(comparison, width))
@@ -87,8 +87,10 @@ def _best(
 
     sentence = describe_best_version(winner)
     if output_format is OutputFormat.JSON:
-        return json_output(documents.best_document(winner, sentence))
-    return CommandOutput(documents.best_csv(winner, sentence) if output_format is OutputFormat.CSV else f"{sentence}\n")
+        return json_output(json_and_csv.best_document(winner, sentence))
+    return CommandOutput(
+        json_and_csv.best_csv(winner, sentence) if output_format is OutputFormat.CSV else f"{sentence}\n"
+    )
 
 
 def _validate(
@@ -99,7 +101,7 @@ def _validate(
     version, snapshot = view
     sentence, code = gates.summarize_gates(version, command.to, snapshot), 1 if snapshot.failed_gates else 0
     if output_format is OutputFormat.JSON:
-        return json_output(documents.validation_document(version, command.to.value, snapshot, sentence), code)
+        return json_output(json_and_csv.validation_document(version, command.to.value, snapshot, sentence), code)
     return rendered_output(lambda _: tables.gates_table(snapshot, sentence), code)
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from handlers.doctor.check import Diagnosis, DiagnosisState, exit_code, summarize_diagnoses
 from handlers.doctor.diagnose import diagnose
-from handlers.terminal.output import console, documents, styles
+from handlers.terminal.output import console, json_and_csv, styles
 
 SIGNS = {
     DiagnosisState.OK: ("✓", styles.GOOD),
@@ -28,7 +28,7 @@ def run_doctor(*, live: bool, as_json: bool) -> int:
         diagnoses = diagnose(live=live)
     if as_json:
         findings = [asdict(part) | {"state": part.state.value, "advice": part.advice or None} for part in diagnoses]
-        output = documents.to_json({"healthy": not exit_code(diagnoses), "findings": findings})
+        output = json_and_csv.to_json({"healthy": not exit_code(diagnoses), "findings": findings})
     else:
         output = console.render(lambda _: render_diagnoses(diagnoses, is_terminal=console.stdout_console().is_terminal))
     console.write_output(output)

@@ -222,7 +222,7 @@ def _add_command(
 
 def _run(arguments: argparse.Namespace) -> None:
     from bot.settings import read_settings
-    from handlers.startup import run
+    from handlers.startup_checks import run
 
     settings = read_settings()
     logs.set_up_logging(settings.secrets, log_format=settings.log_format)

@@ -23,8 +23,8 @@ from bot.domain.monitoring.model_status import (
     status_lines,
 )
 from bot.domain.monitoring.monitor import MonitorStatus
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
-from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.monitor_config import rule_sentence
 from bot.domain.transitions.transition import transition_time
 from handlers.terminal.output import console, styles
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from bot.domain.monitoring.incident_review import IncidentReview
     from bot.domain.monitoring.model_status import ModelStatus, StageHolder
     from bot.domain.monitoring.monitor import Monitor, MonitorState
-    from bot.domain.monitoring.views import MonitorView
+    from bot.domain.monitoring.monitor_overview import MonitorView
     from handlers.terminal.session import TerminalSession
 
 PAGE_SIZE = 50  # models on a page

@@ -38,7 +38,7 @@ from handlers.terminal.output.command_output import (
 )
 
 if TYPE_CHECKING:  # the help needs no services
-    from bot.domain.promotions.views import ModelView
+    from bot.domain.promotions.model_overview import ModelView
     from bot.domain.registry.model_card import VersionCard
     from handlers.terminal.session import TerminalSession
 
@@ -134,7 +134,7 @@ def _open_page(url: str | None) -> CommandOutput:
 
 
 def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]:
-    from handlers.api import documents
+    from handlers.api import request_json
 
     policy = session.registrar.context.policy
     return {
@@ -154,7 +154,7 @@ def _model_document(session: TerminalSession, view: ModelView) -> dict[str, Any]
             }
             for version in view.versions
         ],
-        "requests": [documents.request_document(request, [], policy) for request in view.requests],
+        "requests": [request_json.request_document(request, [], policy) for request in view.requests],
     }
 
 
@@ -217,11 +217,11 @@ def _requests(
     output_format: OutputFormat,
 ) -> CommandOutput:
     if output_format is OutputFormat.JSON:
-        from handlers.api import documents
+        from handlers.api import request_json
 
         policy = session.registrar.context.policy
         return json_output(
-            {"requests": [documents.request_document(request, votes, policy) for request, votes in requests]}
+            {"requests": [request_json.request_document(request, votes, policy) for request, votes in requests]}
         )
     if not requests:
         return CommandOutput("No pending requests.\n")

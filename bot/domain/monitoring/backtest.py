@@ -10,12 +10,12 @@ from typing import Any
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
+from bot.domain.monitoring.monitor_overview import chart_bounds
 from bot.domain.monitoring.readings import Firing, Point
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.views import chart_bounds
 from bot.domain.policy.monitor_config import MonitorConfig
 
 MAX_DATES = 5  # listed; the rest are counted

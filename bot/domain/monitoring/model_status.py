@@ -11,7 +11,7 @@ from bot.domain.core.sentence import Code, Sentence, join_sentences, say, trunca
 from bot.domain.monitoring.incident import Incident, IncidentStatus
 from bot.domain.monitoring.messages import is_unmeasured, status_text
 from bot.domain.monitoring.monitor import MonitorStatus
-from bot.domain.monitoring.views import MonitorRow
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.messages import describe_change
 from bot.domain.promotions.request import Request

@@ -13,7 +13,7 @@ from bot.domain.audit.audit_chain import AuditRecord, stream_records
 from bot.domain.audit.events import ChainHead, canonical_time
 from bot.domain.core.actors import actor_id, parse_actor
 from bot.domain.core.errors import UnknownRequest
-from bot.domain.evidence.chain import ChainCheck, LogFault
+from bot.domain.evidence.chain_faults import ChainCheck, LogFault
 from bot.domain.evidence.controls import Control, ExceptionKind
 from bot.domain.evidence.population import LATEST, EvidenceQuestion, Population
 from bot.domain.evidence.report import report_document

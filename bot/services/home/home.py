@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.sentence import Sentence
-from bot.domain.home.views import RECENT_EVENT_TAGS, HomeView, OwnRequest, PendingRequest, recent_activity
+from bot.domain.home.home_content import RECENT_EVENT_TAGS, HomeView, OwnRequest, PendingRequest, recent_activity
 from bot.domain.monitoring.model_status import is_unattended
 from bot.domain.monitoring.rules.false_rollbacks import estimate_false_rollbacks
 from bot.domain.policy.authorization import Permission, authorize

@@ -10,7 +10,7 @@ from bot.domain.commands.registry import ShowStatus
 from bot.domain.monitoring.incident import Incident, IncidentStatus
 from bot.domain.monitoring.model_status import ModelStatus, problems_first, stage_holders
 from bot.domain.monitoring.monitor import MonitorState
-from bot.domain.monitoring.views import MonitorRow, worst_first
+from bot.domain.monitoring.monitor_overview import MonitorRow, worst_first
 from bot.domain.policy.freezes import Freeze, active_freeze
 from bot.domain.promotions.request import OPEN_STATES
 from bot.domain.registry.model import Stage

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, say
-from bot.domain.monitoring.assessment import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.backtest import Backtest, BacktestCoverage
+from bot.domain.monitoring.check_verdict import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import (
     FrozenBaseline,
     Monitor,
@@ -25,6 +25,7 @@ from bot.domain.monitoring.monitor import (
     ProductionTerm,
     state_for_term,
 )
+from bot.domain.monitoring.monitor_overview import transitions_since, value_label
 from bot.domain.monitoring.readings import CheckOutcome, CheckValue, CountPoint, Firing, Point, Reading, RecordedCheck
 from bot.domain.monitoring.rules.aggregation import aggregate, usable_points
 from bot.domain.monitoring.rules.baseline_choice import (
@@ -36,7 +37,6 @@ from bot.domain.monitoring.rules.baseline_choice import (
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, Baseline, Tally
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
-from bot.domain.monitoring.views import transitions_since, value_label
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.domain.registry.model import Stage

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring.assessment import Verdict
+from bot.domain.monitoring.check_verdict import Verdict
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT, is_common_cause
 from bot.domain.monitoring.monitor import (
     BLIND_STATUSES,

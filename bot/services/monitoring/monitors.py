@@ -34,7 +34,7 @@ from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.incident import Incident, IncidentEnding, MonitorChart
 from bot.domain.monitoring.incident_review import IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, state_after_resume
-from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
+from bot.domain.monitoring.monitor_overview import MonitorRow, MonitorView, worst_first
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.policy.policy import BUILT_IN_SOURCES
 from bot.ports import LedgerTransaction, read_incident_facts, read_monitor_chart

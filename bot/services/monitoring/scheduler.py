@@ -31,8 +31,8 @@ from bot.ports import CheckBatch, Dispatcher, LedgerTransaction
 from bot.services.core.commands import ChangeHandlers, CommandResult
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import channel_message, production_thread, thread_message
+from bot.services.monitoring.check_evaluation import CheckEvaluator
 from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader
-from bot.services.monitoring.evaluation import CheckEvaluator
 from bot.services.monitoring.incident_updates import Incidents
 from bot.services.monitoring.monitor_lookup import find_monitor
 from bot.services.monitoring.thread_dispatcher import ThreadDispatcher

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
+from bot.domain.promotions.model_overview import ModelView
 from bot.domain.promotions.request import OPEN_STATES, Request
-from bot.domain.promotions.views import ModelView
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import (
     ModelInfo,

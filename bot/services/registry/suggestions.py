@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownModel, UnknownVersion
 from bot.domain.policy.gate_config import VALIDATION_PREFIX, MetricGate
-from bot.domain.registry.choices import Choice, best_by_metric, matching_choices, version_choices
+from bot.domain.registry.menu_options import Choice, best_by_metric, matching_choices, version_choices
 from bot.domain.registry.model import (
     ModelInfo,
     Stage,

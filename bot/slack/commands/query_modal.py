@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from slack_sdk.models.blocks import InputBlock
 
 from bot.domain.commands.base import Argument, Command, QueryCommand
-from bot.slack.core.forms import MAX_TEXT_LENGTH, form_view, model_input, text_input
+from bot.slack.core.modal_inputs import MAX_TEXT_LENGTH, form_view, model_input, text_input
 
 QUERY = "query"
 

@@ -14,7 +14,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.core.sentence import Sentence
-from bot.domain.home.views import HomeView, OwnRequest, PendingRequest
+from bot.domain.home.home_content import HomeView, OwnRequest, PendingRequest
 from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident
 from bot.domain.policy import messages as policy_messages

@@ -14,9 +14,9 @@ from bot.domain.monitoring import messages as monitor_messages
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import Incident, IncidentKind
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor_overview import MonitorRow, MonitorView
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate, estimate_false_rollbacks
-from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.monitor_config import rule_sentence
 from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (

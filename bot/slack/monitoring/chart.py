@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import sanitize_text, truncate
 from bot.domain.monitoring.incident import MonitorChart
-from bot.domain.monitoring.views import BASELINE_LINE
+from bot.domain.monitoring.monitor_overview import BASELINE_LINE
 from bot.slack.core.chart_style import (
     BACKGROUND,
     CHART_WIDTH,

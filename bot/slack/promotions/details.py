@@ -23,7 +23,7 @@ from bot.slack.core.blocks import (
     section,
     to_mrkdwn,
 )
-from bot.slack.promotions.snapshot_texts import callers_text, change_line, gate_rows, metric_rows, reported_text
+from bot.slack.promotions.metric_and_gate_lines import callers_text, change_line, gate_rows, metric_rows, reported_text
 
 MAX_GATES, MAX_METRICS = 100, 40
 MAX_CALLER_CHANGES = 20

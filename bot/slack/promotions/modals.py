@@ -12,7 +12,7 @@ from bot.domain.promotions.gates import describe_gate_result
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import TARGET_STAGES, product
 from bot.slack.core.blocks import block_dicts, code, escape_and_cut, section, to_mrkdwn
-from bot.slack.core.forms import SUGGEST_VERSION, form_view, model_input, select_input, suggest_input, text_input
+from bot.slack.core.modal_inputs import SUGGEST_VERSION, form_view, model_input, select_input, suggest_input, text_input
 
 MAX_BLOCKS = 100  # in a modal: Slack's limit
 VERSION_HINT = "You can also type 7, v7, 2.1.0, @alias, staging, or latest"

@@ -39,7 +39,7 @@ from bot.slack.core.blocks import (
     section,
     to_mrkdwn,
 )
-from bot.slack.promotions.snapshot_texts import callers_text, change_line, gate_rows, metric_rows, reported_text
+from bot.slack.promotions.metric_and_gate_lines import callers_text, change_line, gate_rows, metric_rows, reported_text
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, REQUEST_AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"

@@ -14,8 +14,8 @@ from bot.domain.core.numbers import format_number, pluralize
 from bot.domain.core.sentence import truncate
 from bot.domain.policy.callers.people import is_slack_id
 from bot.domain.promotions import messages as promotion_messages
+from bot.domain.promotions.model_overview import ModelView
 from bot.domain.promotions.request import Request, RequestState
-from bot.domain.promotions.views import ModelView
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.comparison import BestVersion
 from bot.domain.registry.comparison_messages import describe_best_version

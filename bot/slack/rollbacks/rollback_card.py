@@ -26,7 +26,7 @@ from bot.slack.core.blocks import (
     section,
     to_mrkdwn,
 )
-from bot.slack.core.forms import SUGGEST_ROLLBACK_TARGET, form_view, model_input, suggest_input, text_input
+from bot.slack.core.modal_inputs import SUGGEST_ROLLBACK_TARGET, form_view, model_input, suggest_input, text_input
 
 UNDO_ROLLBACK = "rollback_undo"
 _STATE_SIGNS = {TransitionState.DONE: "⏪", TransitionState.STALE: "⚠️", TransitionState.FAILED: "⚠️"}

@@ -13,11 +13,11 @@ from bot.domain.core.sentence import Code, say
 from bot.policy_file import load_policy
 from bot.ports import SYSTEM_CLOCK
 from bot.services.registry.assessment import RegistryAssessor
-from handlers.terminal.assess.document import assessment_document
+from handlers.terminal.assess.json_document import assessment_document
 from handlers.terminal.assess.page import assessment_page
 from handlers.terminal.assess.report import assessment_report
 from handlers.terminal.assess.result import AssessedRegistry
-from handlers.terminal.output import console, documents
+from handlers.terminal.output import console, json_and_csv
 from handlers.terminal.output.files import replace_private_file
 
 
@@ -31,7 +31,7 @@ def run_assess(url: str | None, *, policy: Path | None, reads_files: bool, as_js
         raise Misconfigured(say("Can't write {file}: there's no such folder.", file=Code(page)))
     result = _assess(url, policy, reads_files=reads_files)
     if as_json:
-        console.write_output(documents.to_json(assessment_document(result)))
+        console.write_output(json_and_csv.to_json(assessment_document(result)))
     else:
         console.write_output(console.render(lambda _: assessment_report(result, with_details=page is None)))
     if page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bot.domain.registry.assessment import ProblemKind
-from handlers.terminal.assess.document import run_state
+from handlers.terminal.assess.json_document import run_state
 from handlers.terminal.assess.result import AssessedRegistry
 from handlers.terminal.output.pages import render_page
 

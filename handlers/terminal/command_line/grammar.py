@@ -152,7 +152,7 @@ def usage_line(command: type[Command]) -> str:
 
 def help_text(command: Help) -> str:
     """Return a command's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
-    from handlers.terminal.command_line.document_keys import document_keys
+    from handlers.terminal.command_line.json_keys import document_keys
 
     if verbs := _commands_about(command.about):
         return _group_help_text(command.about, verbs)

@@ -26,7 +26,7 @@ from handlers.terminal.audit import read_anchor_file
 from handlers.terminal.command_line.grammar import Invocation
 from handlers.terminal.command_line.terminal_only_commands import AuditEvidence
 from handlers.terminal.evidence.page import evidence_page, moment
-from handlers.terminal.output import console, documents, styles
+from handlers.terminal.output import console, json_and_csv, styles
 
 
 def execute(invocation: Invocation) -> int:
@@ -38,7 +38,7 @@ def execute(invocation: Invocation) -> int:
         with ledger.read() as reader:
             document = report(reader, command)
     if command.format == "json":
-        console.write_output(documents.to_json(document))
+        console.write_output(json_and_csv.to_json(document))
     elif command.format == "html":
         console.write_output(evidence_page(document))
     else:

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bot.domain.core.sentence import Code, Sentence
-from handlers.terminal.output import console, documents
+from handlers.terminal.output import console, json_and_csv
 
 if TYPE_CHECKING:  # the help needs no services
     from handlers.terminal.session import TerminalSession
@@ -64,13 +64,13 @@ def _to_terminal_value(value: object) -> object:
 
 def json_output(document: Mapping[str, Any], exit_code: int = 0) -> CommandOutput:
     """Return a JSON document as output."""
-    return CommandOutput(documents.to_json(document), exit_code)
+    return CommandOutput(json_and_csv.to_json(document), exit_code)
 
 
 def print_output(output_format: OutputFormat, document: Mapping[str, Any], *lines: object, style: str = "") -> None:
     """Print the document for programs, or the lines for people. `style` applies to the first line."""
     if output_format is OutputFormat.JSON:
-        text = documents.to_json(document)
+        text = json_and_csv.to_json(document)
     else:
         text = console.render(lambda _: [Text(str(line), "" if at else style) for at, line in enumerate(lines)])
     console.write_output(text)

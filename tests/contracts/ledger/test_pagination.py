@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Person
-from bot.domain.home.views import RECENT_EVENT_TAGS
+from bot.domain.home.home_content import RECENT_EVENT_TAGS
 from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.stores import audit_pages

@@ -20,7 +20,7 @@ from bot.domain.monitoring.model_status import (
     status_lines,
 )
 from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
-from bot.domain.monitoring.views import MonitorRow
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR

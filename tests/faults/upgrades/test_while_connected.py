@@ -17,7 +17,7 @@ from bot.domain.core.errors import LedgerUnavailable, LedgerUpgraded, Misconfigu
 from bot.ledger import SqlLedger, engines, other_sessions
 from bot.ledger.database import _alembic_config
 from bot.ledger.procrastinate_dispatcher import ProcrastinateDispatcher
-from bot.ledger.schema import SchemaAge
+from bot.ledger.schema_check import SchemaAge
 from bot.version import version
 from handlers.web.readiness import NotHealthy, ledger_component
 from tests.support.ledger.ledgers import PostgresServer

@@ -21,7 +21,7 @@ from bot.domain.core.actors import Client
 from bot.domain.core.signing import sign_body
 from bot.settings import Settings
 from handlers.api.refusals import MAX_REFUSED_ADDRESSES
-from handlers.startup import open_listener
+from handlers.startup_checks import open_listener
 from tests.support.app.harness import audit_links
 from tests.support.app.metrics_api import CLIENTS, NOW, MetricsApi, policy, reading, refused
 from tests.support.paths import ROOT

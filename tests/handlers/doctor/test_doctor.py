@@ -17,7 +17,6 @@ from handlers.doctor.check import (
     Diagnosis,
     DiagnosisState,
     DoctorCheck,
-    check_clock,
     exit_code,
     failure,
     ok,
@@ -25,6 +24,7 @@ from handlers.doctor.check import (
     summarize_diagnoses,
     warning,
 )
+from handlers.doctor.clock import check_clock
 from handlers.terminal.doctor import diagnosis_line, render_diagnoses
 from handlers.terminal.main import main
 from localslack import LocalSlack

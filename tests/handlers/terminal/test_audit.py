@@ -26,7 +26,7 @@ from bot.domain.registry.model import Stage
 from bot.ledger import SqlLedger
 from handlers.terminal import audit
 from handlers.terminal.command_line import grammar, index
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.command_line.terminal_only_commands import AuditExport, AuditShow, AuditVerify
 from handlers.terminal.main import main
 from handlers.terminal.output import console

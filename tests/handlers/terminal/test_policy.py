@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.command_line.terminal_only_commands import PolicyCheck, PolicyShow
 from handlers.terminal.main import main
 from tests.support.terminal.cli_runner import CommandOutput

@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.promotions.request import RequestState
 from bot.ledger import SqlLedger
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.command_line.terminal_only_commands import Replay
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import tamper

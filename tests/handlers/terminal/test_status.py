@@ -9,7 +9,7 @@ from typing import Any, cast
 from bot.domain.commands.registry import ShowStatus
 from bot.domain.monitoring.model_status import ModelStatus, StageHolder
 from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
-from bot.domain.monitoring.views import MonitorRow
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.transitions.transition import StageEntry
 from handlers.terminal import monitors
 from handlers.terminal.output.command_output import OutputFormat

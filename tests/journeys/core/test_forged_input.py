@@ -17,9 +17,9 @@ from bot.domain.commands.parser import parse_command
 from bot.domain.core.errors import BadInput
 from bot.slack.commands import help_text, query_modal
 from bot.slack.core.blocks import unescape
+from bot.slack.monitoring import add_monitor_modal as monitor_modal
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card, proposal_card
-from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer

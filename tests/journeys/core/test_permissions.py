@@ -14,7 +14,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.actors import Person
 from bot.slack.commands import help_text
-from bot.slack.monitoring import modal as monitor_modal
+from bot.slack.monitoring import add_monitor_modal as monitor_modal
 from bot.slack.promotions import modals, request_card
 from bot.slack.registry import answers as registry_answers
 from bot.slack.rollbacks import history as history_answer

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event
 
 from bot.domain.commands.registry import ShowStatus
 from bot.domain.core.errors import UnknownModel
-from bot.domain.home.views import HomeView
+from bot.domain.home.home_content import HomeView
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
 from bot.domain.monitoring.model_status import ModelStatus
 from bot.domain.monitoring.monitor import MonitorState, MonitorStatus

@@ -15,7 +15,7 @@ from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.rules.evaluation import evaluate_rule
 from bot.domain.registry.model import Stage
-from bot.services.monitoring import evaluation
+from bot.services.monitoring import check_evaluation
 from tests.support.ledger.records import slot_claims
 from tests.support.monitoring.monitoring import (
     HOURS,
@@ -239,7 +239,7 @@ def test_a_rule_that_raises_does_not_stop_others(served: Bench, monkeypatch: pyt
             raise ZeroDivisionError("oops")
         return evaluate_rule(monitor, *more)
 
-    monkeypatch.setattr(evaluation, "evaluate_rule", odd)
+    monkeypatch.setattr(check_evaluation, "evaluate_rule", odd)
     broken, other = add_monitor(served, "odd", query="accuracy"), add_monitor(served)
     check_values(served, 0.9, 0.9, 0.9)
     assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (MonitorStatus.OK, 3)

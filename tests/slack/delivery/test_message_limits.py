@@ -12,8 +12,8 @@ from bot.domain.audit.events import EventTag
 from bot.domain.commands.audit import ShowAudit
 from bot.domain.core.sentence import Mention, say
 from bot.domain.policy.freezes import ActiveFreeze
+from bot.domain.promotions.model_overview import ModelView
 from bot.domain.promotions.request import GateResult, Request, RequestSnapshot, RequestState
-from bot.domain.promotions.views import ModelView
 from bot.domain.registry.model import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.ports import NO_LINKS
 from bot.registry.mlflow.adapter import links

@@ -9,11 +9,11 @@ from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.core.sentence import say
-from bot.domain.home.views import HomeView, OwnRequest, PendingRequest
+from bot.domain.home.home_content import HomeView, OwnRequest, PendingRequest
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus
 from bot.domain.monitoring.model_status import ModelStatus, StageHolder
 from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
-from bot.domain.monitoring.views import MonitorRow
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import VersionInfo

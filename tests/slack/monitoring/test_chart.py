@@ -18,8 +18,8 @@ from bot.domain.core.sentence import say
 from bot.domain.monitoring.backtest import Backtest
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor, MonitorState
+from bot.domain.monitoring.monitor_overview import build_monitor_chart, value_label
 from bot.domain.monitoring.readings import CheckOutcome, Firing, Measurement
-from bot.domain.monitoring.views import build_monitor_chart, value_label
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_catalog import MetricCatalog, MetricSettings
 from bot.domain.registry.model import Stage

@@ -9,8 +9,8 @@ from slack_sdk.models.blocks import Block
 
 from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.ports import NO_LINKS
-from bot.slack.core import forms
-from bot.slack.monitoring import modal
+from bot.slack.core import modal_inputs
+from bot.slack.monitoring import add_monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.promotions.details import request_details
 from bot.slack.registry import answers as registry_answers
@@ -46,23 +46,23 @@ MONITORS: list[dict[str, str]] = [
     {},
     {"model": "churn", "name": "accuracy", "source": "live", "greater_than": "0.85", "action": "dry-run"},
     {"source": "nonsense", "rule": "nonsense", "action": "nonsense"},
-    *(dict.fromkeys(modal.MONITOR_FIELDS, text) for text in TEXTS.values()),
-    *(dict.fromkeys(modal.MONITOR_FIELDS, text) for text in REASONS.values()),
+    *(dict.fromkeys(add_monitor_modal.MONITOR_FIELDS, text) for text in TEXTS.values()),
+    *(dict.fromkeys(add_monitor_modal.MONITOR_FIELDS, text) for text in REASONS.values()),
 ]
 
 
 @pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
 @pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
 def test_slack_accepts_the_monitor_form(given: dict[str, str], sources: list[str]) -> None:
-    assert view_problems(modal.monitor_modal("rdraft", given, sources)) == []
+    assert view_problems(add_monitor_modal.monitor_modal("rdraft", given, sources)) == []
 
 
 def test_a_monitor_form_is_prefilled_with_the_typed_fields() -> None:
-    values = held(modal.monitor_modal("rdraft", MONITORS[1], ["push", "live"]))
+    values = held(add_monitor_modal.monitor_modal("rdraft", MONITORS[1], ["push", "live"]))
     assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
     assert (values["source"], values["action"]) == ("live", "dry_run")
     assert (values["every"], values["rule"]) == ("5m", "threshold")
-    typed = held(modal.monitor_modal("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
+    typed = held(add_monitor_modal.monitor_modal("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
     assert (typed["window"], typed["min_effect"]) == ("30m", "0.01 abs")
 
 
@@ -93,9 +93,9 @@ def test_a_promotion_form_is_prefilled_with_the_typed_fields() -> None:
 
 
 def test_a_typed_metric_of_the_registry_is_chosen_in_the_menu_and_another_query_is_text() -> None:
-    of_runs = held(modal.monitor_modal("rdraft", {"source": "mlflow", "query": "f1"}, ["mlflow"]))
+    of_runs = held(add_monitor_modal.monitor_modal("rdraft", {"source": "mlflow", "query": "f1"}, ["mlflow"]))
     assert (of_runs["metric"], of_runs["query"]) == ("f1", None)
-    elsewhere = held(modal.monitor_modal("rdraft", {"source": "live", "query": "rate(x[5m])"}, ["live"]))
+    elsewhere = held(add_monitor_modal.monitor_modal("rdraft", {"source": "live", "query": "rate(x[5m])"}, ["live"]))
     assert (elsewhere["metric"], elsewhere["query"]) == (None, "rate(x[5m])")
 
 
@@ -104,7 +104,7 @@ def test_a_name_that_s_too_long_for_a_menu_is_prefilled_in_a_text_field() -> Non
 
 
 def test_every_form_is_closed_with_cancel() -> None:
-    views = [FILLED, modals.reject_modal(a_request()), modal.monitor_modal("rdraft", {}, ["push"])]
+    views = [FILLED, modals.reject_modal(a_request()), add_monitor_modal.monitor_modal("rdraft", {}, ["push"])]
     assert {view["close"]["text"] for view in views} == {"Cancel"}
 
 
@@ -126,14 +126,14 @@ def test_a_rejection_form_mentions_no_one() -> None:
 def test_submitted_values_are_read_by_field() -> None:
     state = {
         "values": {
-            "model": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": "churn"}},
-            "to": {forms.INPUT_ACTION: {"type": "static_select", "selected_option": {"value": "staging"}}},
-            "reason": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": None}},
+            "model": {modal_inputs.INPUT_ACTION: {"type": "plain_text_input", "value": "churn"}},
+            "to": {modal_inputs.INPUT_ACTION: {"type": "static_select", "selected_option": {"value": "staging"}}},
+            "reason": {modal_inputs.INPUT_ACTION: {"type": "plain_text_input", "value": None}},
         }
     }
-    assert forms.submitted_values(state) == {"model": "churn", "to": "staging"}
+    assert modal_inputs.submitted_values(state) == {"model": "churn", "to": "staging"}
 
 
 @pytest.mark.parametrize("state", [{}, {"values": {}}, {"values": {"to": {"value": {"selected_option": None}}}}])
 def test_an_empty_form_has_no_values(state: dict[str, Any]) -> None:
-    assert forms.submitted_values(state) == {}
+    assert modal_inputs.submitted_values(state) == {}

@@ -23,7 +23,7 @@ from bot.services.core.admins import AdminAlerts
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
 from handlers.serve import Service
-from handlers.startup import open_listener
+from handlers.startup_checks import open_listener
 from localslack import Remote, WorkspaceMember
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT

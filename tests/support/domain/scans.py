@@ -6,7 +6,7 @@ import math
 from functools import cache
 from typing import Any
 
-from bot.domain.monitoring.rules import scans
+from bot.domain.monitoring.rules import scan_statistics
 from bot.domain.monitoring.rules.baselines import Baseline
 from bot.domain.monitoring.rules.evaluation import Deviation
 from bot.domain.monitoring.rules.time_series import HOUR, TimeSeries
@@ -34,4 +34,4 @@ def live(drop: float = 0.0, phi: float = 0.7, seed: int = 101, hours: float = 9.
 def scan(points: TimeSeries, baseline: Baseline, **changes: Any) -> Deviation | None:
     """Judge the newest reading by the defaults of a monitor."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    return scans.judge_scan(points, baseline, **how | changes)
+    return scan_statistics.judge_scan(points, baseline, **how | changes)

@@ -38,7 +38,7 @@ from bot.process_identity import new_process_name
 from bot.registry.mlflow.adapter import MLFLOW
 from bot.registry.mlflow.registry import MlflowRegistry
 from bot.services.core.context import ActivePolicy
-from bot.slack.core import forms
+from bot.slack.core import modal_inputs
 from bot.slack.delivery.notifier import SlackNotifier
 from bot.slack.promotions import modals
 from handlers.serve import build_bolt_app
@@ -234,7 +234,7 @@ def payload_of(act: str, bot: Bot) -> dict[str, Any]:
         return click(BOB, bot.request())
     if act == "cancel":
         return command(ALICE, f"cancel {bot.request()}")
-    values = {"reason": {forms.INPUT_ACTION: {"type": "plain_text_input", "value": "too slow"}}}
+    values = {"reason": {modal_inputs.INPUT_ACTION: {"type": "plain_text_input", "value": "too slow"}}}
     view = {"type": "modal", "id": "V1", "callback_id": modals.REJECT, "private_metadata": bot.request()}
     return payloads.view_submission(view | {"state": {"values": values}}, actor=BOB)
 

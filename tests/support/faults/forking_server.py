@@ -24,7 +24,7 @@ from bot.bootstrap.build import build_for_slack
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from handlers.serve import build_bolt_app
-from handlers.startup import run
+from handlers.startup_checks import run
 
 STARTS = 120.0  # seconds after which an unfinished start is a failure
 

@@ -27,7 +27,7 @@ from bot.registrar import Registrar
 from bot.services.core.commands import CommandResult, Origin
 from bot.services.core.context import ActivePolicy
 from bot.settings import Settings
-from handlers.jobs import build_scheduler
+from handlers.scheduled_jobs import build_scheduler
 from tests.support.ledger.contents import contents
 from tests.support.registry.opened import opened
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, SLACK

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.evaluation import evaluate_rule as real_judge
-from bot.services.monitoring import evaluation
+from bot.services.monitoring import check_evaluation
 from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
 
@@ -47,7 +47,7 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, RuleResult | Exception]:
             raise found
         return found or real_judge(monitor, *more)
 
-    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
+    monkeypatch.setattr(check_evaluation, "evaluate_rule", judge)
     return said
 
 

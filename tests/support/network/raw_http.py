@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from fastapi import FastAPI
 
 from bot.settings import Settings
-from handlers.startup import open_listener
+from handlers.startup_checks import open_listener
 from handlers.web.connections import ConnectionLimits, Network
 from handlers.web.server import build_server
 from tests.support.waiting import PATIENCE, wait_until

@@ -35,8 +35,8 @@ from bot.services.core.context import ActivePolicy
 from bot.services.core.outbox_messages import incident_message
 from bot.slack.core.directory import SlackDirectory
 from bot.slack.delivery.notifier import SlackNotifier
+from bot.slack.monitoring import add_monitor_modal as monitor_modal
 from bot.slack.monitoring import incident_card
-from bot.slack.monitoring import modal as monitor_modal
 from bot.slack.rollbacks import rollback_card
 from bot.slack.transitions import drift_notice
 from handlers.serve import build_bolt_app

@@ -30,8 +30,8 @@ from bot.domain.promotions.approvers import (
     describe_starter,
     waiting_for_approvers,
 )
+from bot.domain.promotions.model_overview import ModelView
 from bot.domain.promotions.request import RequestSnapshot, RequestState
-from bot.domain.promotions.views import ModelView
 from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.model import VersionRef
 from bot.domain.registry.new_version_messages import describe_new_version

@@ -14,9 +14,9 @@ from bot.domain.monitoring import incident_messages
 from bot.domain.monitoring.incident import Incident, IncidentKind, IncidentStatus, TrippedBreaker
 from bot.domain.monitoring.incident_review import IncidentFacts, IncidentReview, review
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor_overview import MonitorRow, MonitorView
 from bot.domain.monitoring.proposals.proposal import MonitorProposal
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
-from bot.domain.monitoring.views import MonitorRow, MonitorView
 from bot.domain.policy.monitor_config import MonitorConfig
 from tests.support.slack.worst_case_values import ALICE, BOB, NOW, REASONS, TEXTS
 

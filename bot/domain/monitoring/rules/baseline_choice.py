@@ -10,7 +10,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.monitoring.monitor import OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.rules import counts
+from bot.domain.monitoring.rules import proportions
 from bot.domain.monitoring.rules.baseline_summary import lookback, summarize
 from bot.domain.monitoring.rules.baselines import MIN_COVERAGE, MIN_DAYS, Baseline, day_length, is_better
 from bot.domain.monitoring.rules.evaluation import RuleInput, unusable_baseline_reason
@@ -46,7 +46,7 @@ def summarize_for_rule(rule: MonitorConfig, term: ProductionTerm, points: TimeSe
     if rule.kind.compares_windows:
         start = (term.since - rule.label_delay).timestamp()
         baseline = summarize(points, start=start, window=rule.window.total_seconds(), history=history)
-        return counts.with_counts(baseline, points) if rule.kind.summarizes_daily else baseline
+        return proportions.with_counts(baseline, points) if rule.kind.summarizes_daily else baseline
     day = day_length(history)
     window = day if points.spacing > day / SLOTS_PER_DAY else day / SLOTS_PER_DAY
     return summarize(points, start=0.0, window=window, history=history)

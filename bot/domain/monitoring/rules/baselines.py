@@ -37,7 +37,7 @@ SCAN_WINDOWS = (
     2.0,
     4.0,
     8.0,
-)  # the lengths of a scan's means, in windows (bot/domain/monitoring/rules/scans.py)
+)  # the lengths of a scan's means, in windows (bot/domain/monitoring/rules/scan_statistics.py)
 ONE_WINDOW_INDEX = SCAN_WINDOWS.index(1.0)
 SPARSE_COUNT = 5.0  # counts are sparse if a usual reading has fewer cases of the rarer outcome
 STUCK_NOISE_SHARE = 0.1  # share of the earlier noise; with less, a version isn't really being measured

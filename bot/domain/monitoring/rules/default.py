@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.rules import counts, scans
+from bot.domain.monitoring.rules import proportions, scan_statistics
 from bot.domain.monitoring.rules.baseline_choice import (
     BaselineLookup,
     by_prediction_time,
@@ -50,7 +50,7 @@ def _evaluate_count(inputs: RuleInput, baseline: Baseline, baseline_for: Baselin
     If there's no count, return None, or no verdict if the baseline's counts are sparse.
     """
     rule, now = inputs.rule, inputs.now
-    weighed = counts.judge_count(
+    weighed = proportions.judge_count(
         inputs.reading.value,
         inputs.reading.total,
         now.timestamp(),
@@ -89,14 +89,16 @@ def _evaluate_scan(inputs: RuleInput, baseline: Baseline) -> Deviation | None:
     if effect.meaningless_reason(baseline.low, baseline.high) is not None or not baseline.spread:
         return None
     newest = by_prediction_time(rule, TimeSeries.from_columns([now.timestamp()], [inputs.reading.value]))
-    if not scans.is_below_expected(
-        newest, baseline, higher_is_better=is_higher, effect=effect, effect_share=scans.NEWEST_EFFECT_SHARE
+    if not scan_statistics.is_below_expected(
+        newest, baseline, higher_is_better=is_higher, effect=effect, effect_share=scan_statistics.NEWEST_EFFECT_SHARE
     ):
         return None
     first = judged_since(inputs)
     shortest, *_, longest = (now - windows * rule.window for windows in SCAN_WINDOWS)
     half = by_prediction_time(rule, history.recent(max(first, shortest)))
-    if not scans.is_below_expected(half, baseline, higher_is_better=is_higher, effect=effect, effect_share=1.0):
+    if not scan_statistics.is_below_expected(
+        half, baseline, higher_is_better=is_higher, effect=effect, effect_share=1.0
+    ):
         return None
     recent = by_prediction_time(rule, history.recent(max(first, longest - 2 * rule.every)))
-    return scans.judge_scan(recent, baseline, higher_is_better=is_higher, effect=effect, sigma=rule.sigma)
+    return scan_statistics.judge_scan(recent, baseline, higher_is_better=is_higher, effect=effect, sigma=rule.sigma)

@@ -1,7 +1,7 @@
 """Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
-A rule reads earlier data through `MonitorHistory`: from the ledger in bot/services/monitoring/evaluation.py, and from
-memory in bot/services/monitoring/backtests.py. That's the only difference between the two.
+A rule reads earlier data through `MonitorHistory`: from the ledger in bot/services/monitoring/check_evaluation.py, and
+from memory in bot/services/monitoring/backtests.py. That's the only difference between the two.
 `compare_with_baseline` compares a value with the expected one, for every rule that has a baseline.
 """
 
@@ -16,7 +16,7 @@ from typing import Protocol
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.monitor import Monitor, MonitorState, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason

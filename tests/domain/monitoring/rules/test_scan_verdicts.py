@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bot.domain.monitoring.rules import blocks, scans
+from bot.domain.monitoring.rules import blocks, scan_statistics
 from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.monitoring.rules.time_series import DAY, HOUR, Floats, TimeSeries
 from bot.domain.policy.effect_size import MinimumEffect
@@ -27,7 +27,7 @@ def until(points: TimeSeries, at: float) -> TimeSeries:
 def seen(points: TimeSeries, baseline: Baseline, **changes: Any) -> Floats:
     """Return the times of the readings at which a mean of any length is worse, in seconds after START."""
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    found = scans.scan_lengths(points, baseline, **how | changes)
+    found = scan_statistics.scan_lengths(points, baseline, **how | changes)
     return points.at[np.any([one.is_worse for one in found], axis=0)] - START
 
 
@@ -246,17 +246,21 @@ def test_readings_at_hours_that_few_days_cover_do_not_count() -> None:
     for summarized in (few, none):
         assert len(seen_known(points, summarized)) == 0
         at_one = points.between(START + 12 * HOUR, START + 13 * HOUR)
-        assert not scans.is_below_expected(
+        assert not scan_statistics.is_below_expected(
             at_one, summarized, higher_is_better=True, effect=TWO_PERCENT, effect_share=0.5
         )
     both = during(points, START + 13 * HOUR, START + 14 * HOUR, -0.2)
     half = both.between(START + 12.8 * HOUR, START + 13.4 * HOUR)
-    assert scans.is_below_expected(half, none, higher_is_better=True, effect=TWO_PERCENT, effect_share=1.0)
+    assert scan_statistics.is_below_expected(half, none, higher_is_better=True, effect=TWO_PERCENT, effect_share=1.0)
 
 
 def seen_known(points: TimeSeries, baseline: Baseline) -> list[int]:
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
-    return [at for one in scans.scan_lengths(points, baseline, **how) for at in np.flatnonzero(one.is_worse).tolist()]
+    return [
+        at
+        for one in scan_statistics.scan_lengths(points, baseline, **how)
+        for at in np.flatnonzero(one.is_worse).tolist()
+    ]
 
 
 @pytest.mark.parametrize("readings", [0, 1, 2, 3])

@@ -16,7 +16,7 @@ from bot.domain.commands.base import QueryCommand
 from bot.domain.commands.catalog import GROUPS
 from bot.domain.commands.help import Help
 from handlers.terminal.command_line import grammar, index
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.execute import RENDERERS
 from handlers.terminal.main import main
 from tests.support.paths import ROOT

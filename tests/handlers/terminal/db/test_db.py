@@ -19,8 +19,8 @@ from bot.domain.audit.events import EventTag
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import RequestState
 from bot.domain.transitions.restores import Hold, HoldKind
-from bot.ledger import SqlLedger, schema
-from bot.ledger.schema import SchemaAge
+from bot.ledger import SqlLedger, schema_check
+from bot.ledger.schema_check import SchemaAge
 from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.populated_ledger import open_bench, populate
@@ -58,10 +58,10 @@ def programs(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_schema_age_has_its_own_description() -> None:
-    found = [schema.Schema("0001", "0002", age) for age in SchemaAge]
-    told = {str(schema.describe_schema(one, "here")) for one in found}
+    found = [schema_check.Schema("0001", "0002", age) for age in SchemaAge]
+    told = {str(schema_check.describe_schema(one, "here")) for one in found}
     assert len(told) == len(SchemaAge)
-    assert [schema.advice(one) is None for one in found] == [
+    assert [schema_check.advice(one) is None for one in found] == [
         age in {SchemaAge.CURRENT, SchemaAge.NEWER} for age in SchemaAge
     ]
 

@@ -23,7 +23,7 @@ from bot.ports import MessageKind
 from bot.services.core.command_queue import CommandQueue
 from bot.services.core.commands import CommandResult, Origin
 from bot.settings import read_settings
-from handlers.terminal.command_line.document_keys import document_keys
+from handlers.terminal.command_line.json_keys import document_keys
 from handlers.terminal.command_line.terminal_only_commands import PromoteFromTerminal
 from handlers.terminal.session import current_operator
 from handlers.terminal.waiting import wait_until_final

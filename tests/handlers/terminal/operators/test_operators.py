@@ -18,7 +18,7 @@ from bot.domain.commands.policy import FreezeModel
 from bot.domain.commands.registry import Archive, Describe, ListModels, SetTags, ShowModel
 from bot.domain.commands.rollbacks import Rollback, ShowHistory
 from bot.domain.monitoring.rules.false_rollbacks import FALSE_ROLLBACKS_PER_MONTH
-from handlers.terminal.command_line.document_keys import document_keys
+from handlers.terminal.command_line.json_keys import document_keys
 from handlers.terminal.command_line.terminal_only_commands import ImportHistory
 from tests.support.registry.registries import MlflowBackend
 from tests.support.slack.worst_case_monitors import an_incident

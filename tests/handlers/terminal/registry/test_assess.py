@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.registry.model import Dataset, ModelPackage, Stage
 from handlers.terminal.assess import page
-from handlers.terminal.assess.document import HOLDER_KEYS, KEYS
+from handlers.terminal.assess.json_document import HOLDER_KEYS, KEYS
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_process import MlflowServer

@@ -14,7 +14,7 @@ from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison
 from bot.domain.registry.model import RunInfo, Stage, VersionInfo
 from handlers.terminal.command_line import grammar
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.main import main
 from tests.support.registry.registries import MlflowBackend
 from tests.support.terminal.cli_runner import CliRunner

@@ -17,7 +17,7 @@ from bot.domain.registry.model import Stage
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from handlers.terminal.session import current_operator
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend

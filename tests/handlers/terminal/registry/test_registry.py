@@ -15,7 +15,7 @@ from bot.domain.commands.registry import Compare, FindBest
 from bot.domain.registry import comparison
 from bot.domain.registry.comparison import Comparison, to_csv
 from bot.registry.mlflow.registry import MlflowRegistry
-from handlers.terminal.command_line.document_keys import DOCUMENT_KEYS
+from handlers.terminal.command_line.json_keys import DOCUMENT_KEYS
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend

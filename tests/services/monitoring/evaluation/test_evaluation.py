@@ -83,7 +83,7 @@ def test_old_checks_are_purged_even_if_a_baseline_cannot_be_made(
     watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, monitor = watched
-    monkeypatch.setattr("bot.services.monitoring.evaluation.summarize_for_rule", lambda *_: 1 / 0)
+    monkeypatch.setattr("bot.services.monitoring.check_evaluation.summarize_for_rule", lambda *_: 1 / 0)
     bench.clock.advance(days=36)
     assert bench.monitoring.purge(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0

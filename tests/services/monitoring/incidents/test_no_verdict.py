@@ -10,13 +10,13 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.messages import checked_answer, status_text
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor_overview import MonitorRow, MonitorView, worst_first
 from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.reasons import Reason
-from bot.domain.monitoring.views import MonitorRow, MonitorView, worst_first
 from bot.domain.policy.monitor_config import rule_sentence as rule_in_words
 from bot.slack.monitoring.answers import monitor_line, monitor_view
 from handlers.terminal.monitors import monitor_document

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.assessment import RuleResult
+from bot.domain.monitoring.check_verdict import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.services.monitoring import evaluation
+from bot.services.monitoring import check_evaluation
 from bot.services.monitoring.checks import current_term
 from bot.services.monitoring.scheduler import MAX_HANGING_BATCHES
 from tests.support.ledger.records import slot_claims
@@ -132,7 +132,7 @@ def test_the_last_monitors_of_an_outage_get_no_separate_alert(served: Bench, mon
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return said.get(monitor.model, RuleResult(is_worse=False))
 
-    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
+    monkeypatch.setattr(check_evaluation, "evaluate_rule", judge)
     measure_minutes(served, "++++", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     del said["churn"]
@@ -150,7 +150,7 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
     def judge(monitor: Monitor, *more: Any) -> RuleResult:
         return CANT if monitor.model in blind else RuleResult(is_worse=False)
 
-    monkeypatch.setattr(evaluation, "evaluate_rule", judge)
+    monkeypatch.setattr(check_evaluation, "evaluate_rule", judge)
     measure_minutes(served, "+.+.", query="q")
     for model in MODELS:
         blind.add(model)
@@ -162,7 +162,9 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 def test_a_single_model_does_not_make_its_source_suspect(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     monkeypatch.setattr(
-        evaluation, "evaluate_rule", lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False)
+        check_evaluation,
+        "evaluate_rule",
+        lambda monitor, *more: CANT if monitor.model == "a" else RuleResult(is_worse=False),
     )
     measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
@@ -177,7 +179,7 @@ def test_new_monitors_that_cannot_judge_yet_do_not_make_a_source_suspect(
     for number in range(6):
         add_monitor(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
     monkeypatch.setattr(
-        evaluation,
+        check_evaluation,
         "evaluate_rule",
         lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else RuleResult(is_worse=False),
     )
@@ -200,7 +202,7 @@ def test_a_monitor_that_alerted_alone_first_alerts_once(served: Bench, monkeypat
     fleet(served)
     blind = {"a"}
     monkeypatch.setattr(
-        evaluation,
+        check_evaluation,
         "evaluate_rule",
         lambda monitor, *more: CANT if monitor.model in blind else RuleResult(is_worse=False),
     )

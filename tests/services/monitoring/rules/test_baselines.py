@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
+from bot.domain.monitoring.monitor_overview import build_monitor_chart
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement
-from bot.domain.monitoring.views import build_monitor_chart
 from bot.domain.registry.metric_catalog import MetricCatalog
 from bot.domain.registry.rollback_block import RollbackBlock
 from tests.support.ledger.records import slot_claims

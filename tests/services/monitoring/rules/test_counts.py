@@ -9,14 +9,14 @@ import pytest
 
 from bot.domain.monitoring.messages import checked_answer, value_text
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus
+from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.monitoring.readings import Measurement, PushedReading, Reading
 from bot.domain.monitoring.rules import baseline_choice, blocks
 from bot.domain.monitoring.rules.time_series import TimeSeries
-from bot.domain.monitoring.views import MonitorRow
 from bot.domain.policy.monitor_config import MonitorConfig, rule_sentence
 from bot.services.monitoring.backtests import Backtester
+from bot.services.monitoring.check_evaluation import LedgerMonitorHistory
 from bot.services.monitoring.checks import current_term
-from bot.services.monitoring.evaluation import LedgerMonitorHistory
 from bot.services.monitoring.monitors import Monitors
 from bot.slack.monitoring.answers import monitor_list, monitor_view
 from bot.sources.push import PushSource

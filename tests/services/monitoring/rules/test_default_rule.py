@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.monitoring import assessment
-from bot.domain.monitoring.assessment import Verdict
+from bot.domain.monitoring import check_verdict
+from bot.domain.monitoring.check_verdict import Verdict
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baselines import Baseline
@@ -20,7 +20,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.transitions.transition import TransitionState
 from bot.services.monitoring import backtests
 from bot.services.monitoring.backtests import Backtester
-from bot.services.monitoring.evaluation import LedgerMonitorHistory
+from bot.services.monitoring.check_evaluation import LedgerMonitorHistory
 from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
@@ -312,7 +312,7 @@ def test_live_checks_and_a_backtest_have_the_same_baselines_and_results(
     replayed: list[tuple[datetime, MonitorStatus, int, int, str]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = assessment.assess(*given, now=now, **more)
+        verdict = check_verdict.assess(*given, now=now, **more)
         after = verdict.monitor_state
         replayed.append((now, after.state, after.bad, after.good, why_of(after)))
         return verdict

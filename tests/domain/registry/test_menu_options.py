@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from bot.domain.core.actors import Person
-from bot.domain.registry.choices import (
+from bot.domain.registry.menu_options import (
     MAX_CHOICES,
     MAX_VALUE_LENGTH,
     Choice,

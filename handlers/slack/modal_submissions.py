@@ -17,10 +17,10 @@ from bot.domain.policy.authorization import Permission
 from bot.domain.policy.monitor_config import rule_of_bounds
 from bot.domain.registry.model import parse_version_ref
 from bot.slack.commands import query_modal
-from bot.slack.monitoring import modal as monitor_modal
+from bot.slack.monitoring import add_monitor_modal as monitor_modal
 from bot.slack.promotions import modals
 from bot.slack.rollbacks import rollback_card
-from handlers.slack.forms.suggestions import refresh_later
+from handlers.slack.forms.menu_suggestions import refresh_later
 from handlers.slack.interactions import SlackInteractions
 from handlers.slack.listeners import Form, FormHandler, form_listener
 from handlers.slack.replies import ReplyTarget

@@ -17,7 +17,8 @@ from bot.domain.registry.signature_changes import CallerChange, CallerEffect, Ca
 from bot.settings import Settings
 from bot.slack.core.client import error_code
 from bot.slack.promotions import request_card
-from handlers.doctor.check import Diagnosis, DoctorCheck, check_clock, failure, ok
+from handlers.doctor.check import Diagnosis, DoctorCheck, failure, ok
+from handlers.doctor.clock import check_clock
 from handlers.doctor.slack.channels import check_channels
 from handlers.doctor.slack.connection import check_connection, check_scopes, check_token
 from handlers.doctor.slack.people import check_groups, check_people

@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.domain.policy.monitor_config import RULES
-from bot.slack.core.forms import SUGGEST_METRIC, form_view, model_input, select_input, suggest_input, text_input
+from bot.slack.core.modal_inputs import SUGGEST_METRIC, form_view, model_input, select_input, suggest_input, text_input
 
 MONITOR = "monitor"
 _ACTION_LABELS = {

@@ -7,7 +7,7 @@ import pytest
 from bot.domain.core.actors import Client
 from bot.domain.core.agent import Agent, introduce_agent
 from bot.domain.policy.policy import Policy
-from handlers.api.documents import request_document
+from handlers.api.request_json import request_document
 from tests.support.slack.card_examples import a_churn_request
 
 

@@ -18,7 +18,7 @@ from slack_sdk.models.views import View
 
 from bot.domain.commands.base import MAX_REASON_LENGTH
 from bot.domain.core.sentence import truncate
-from bot.domain.registry.choices import MAX_VALUE_LENGTH, Choice
+from bot.domain.registry.menu_options import MAX_VALUE_LENGTH, Choice
 from bot.domain.registry.model import product
 
 MAX_TEXT_LENGTH = 250  # characters of a field with one line

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules import scans
+from bot.domain.monitoring.rules import scan_statistics
 from bot.domain.monitoring.rules.baseline_summary import NOISE_MARGIN, measure_variability
 from bot.domain.monitoring.rules.baselines import SCAN_WINDOWS, dump_baseline, is_better, load_baseline
 from bot.domain.monitoring.rules.blocks import confirmation_score
@@ -159,15 +159,15 @@ def test_a_worse_scan_is_down_now_and_over_half_a_window(
     """A check reads few readings first, which doesn't miss anything."""
     points = some_live(drop, phi, seed, gaps=gaps, end=end)
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT}
-    found = scans.scan_lengths(points, usual(phi), **how, sigma=3.0)
+    found = scan_statistics.scan_lengths(points, usual(phi), **how, sigma=3.0)
     is_worse = any(bool(one.is_worse[-1]) for one in found)
     newest, half = (
         points.slice(len(points) - 1, len(points)),
         points.slice(int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)),
     )
     is_down = [
-        scans.is_below_expected(newest, usual(phi), **how, effect_share=scans.NEWEST_EFFECT_SHARE),
-        scans.is_below_expected(half, usual(phi), **how, effect_share=1),
+        scan_statistics.is_below_expected(newest, usual(phi), **how, effect_share=scan_statistics.NEWEST_EFFECT_SHARE),
+        scan_statistics.is_below_expected(half, usual(phi), **how, effect_share=1),
     ]
     assert all(is_down) or not is_worse
     if drop > 0.2 and end > 110 and not gaps:
@@ -200,7 +200,7 @@ def test_no_values_raise_an_error(values: list[float], base: list[float], every:
     summarized = summary(series(base, START - every * len(base), every), history=7 * HOUR, window=HOUR / 4)
     for kind in EffectKind:
         how: dict[str, Any] = {"higher_is_better": True, "effect": MinimumEffect(effect, kind), "sigma": 3.0}
-        found = scans.scan_lengths(series(values, START, every), summarized, **how)
+        found = scan_statistics.scan_lengths(series(values, START, every), summarized, **how)
         assert [one.length for one in found] == [HOUR / 4 * windows for windows in SCAN_WINDOWS]
 
 

@@ -18,7 +18,7 @@ from bot.domain.monitoring.readings import PushedReading
 from bot.domain.registry.model import Stage
 from bot.ports import DueWork
 from bot.registrar import Registrar
-from handlers import jobs
+from handlers import scheduled_jobs
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app, settings_for
 from tests.support.network.http_receiver import run_receiver
@@ -35,7 +35,7 @@ def test_the_head_is_anchored_in_the_file_and_the_channel(slack: LocalSlack, tmp
         app.card()
         [job] = [
             job
-            for job in jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for job in scheduled_jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if job.name == "anchor"
         ]
         job.func(*job.args)
@@ -50,7 +50,7 @@ def test_the_audit_log_is_streamed_to_the_policys_endpoint(slack: LocalSlack, tm
         with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
             app.alice.types(CHANNEL, "/model promote churn 4 production")
             app.card()
-            scheduled = jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            scheduled = scheduled_jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             [job] = [job for job in scheduled if job.name == "audit stream"]
             job.func(*job.args)
             assert siem.is_asked.wait(10)
@@ -104,8 +104,11 @@ def test_setting_the_clock_back_does_not_stop_jobs() -> None:
         scheduler.add_job(print, "interval", name=name, seconds=seconds, next_run_time=now + timedelta(seconds=seconds))
     scheduler.start(paused=True)
     try:
-        assert jobs.reschedule_after_clock_change(scheduler, now) == []
-        assert sorted(jobs.reschedule_after_clock_change(scheduler, now - timedelta(hours=1))) == ["late", "soon"]
+        assert scheduled_jobs.reschedule_after_clock_change(scheduler, now) == []
+        assert sorted(scheduled_jobs.reschedule_after_clock_change(scheduler, now - timedelta(hours=1))) == [
+            "late",
+            "soon",
+        ]
         assert {job.next_run_time for job in scheduler.get_jobs()} == {now - timedelta(hours=1)}
     finally:
         scheduler.shutdown(wait=False)
@@ -113,7 +116,7 @@ def test_setting_the_clock_back_does_not_stop_jobs() -> None:
 
 def test_missed_runs_are_made_up_once_and_never_overlap(slack: LocalSlack, tmp_path: Path) -> None:
     with running_app(slack, tmp_path, MemoryRegistry()) as app:
-        found = jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path))
+        found = scheduled_jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path))
         found.start(paused=True)  # which applies the job defaults
         try:
             kept = {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in found.get_jobs()}
@@ -136,7 +139,7 @@ def test_pushed_readings_are_kept_for_the_policys_retention(slack: LocalSlack, t
             tx.add_readings([pushed(now - timedelta(days=days)) for days in (3, 1)])
         [job] = [
             one
-            for one in jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
+            for one in scheduled_jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path)).get_jobs()
             if one.name == "sweeping"
         ]
         job.func(*job.args)
@@ -157,12 +160,12 @@ class OneKindDue:
 
 
 def test_only_the_jobs_whose_work_is_due_run_now() -> None:
-    scheduler = jobs.JobScheduler(timezone=UTC)
+    scheduler = scheduled_jobs.JobScheduler(timezone=UTC)
     for name in ("messages", "tags"):
         scheduler.add_job(print, "interval", id=name, seconds=3600)
     scheduler.start(paused=True)
     try:
-        pulse = jobs.WorkPulse(
+        pulse = scheduled_jobs.WorkPulse(
             cast("Registrar", OneKindDue()), scheduler, {DueWork.MESSAGES: ("messages", 60), DueWork.TAGS: ("tags", 1)}
         )
         pulse.run_due()
@@ -176,7 +179,7 @@ def test_only_the_jobs_whose_work_is_due_run_now() -> None:
 
 
 def test_a_job_that_starts_another_does_not_keep_the_scheduler_from_stopping() -> None:
-    scheduler, begun = jobs.JobScheduler(timezone=UTC), threading.Event()
+    scheduler, begun = scheduled_jobs.JobScheduler(timezone=UTC), threading.Event()
 
     def start_another() -> None:
         begun.set()
@@ -208,7 +211,7 @@ class HeldJob:
 
 
 def test_skipped_runs_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    scheduler, held, skipped = jobs.JobScheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
+    scheduler, held, skipped = scheduled_jobs.JobScheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
     scheduler.add_job(held, "interval", id="outbox", seconds=0.01, max_instances=1)
     scheduler.add_listener(lambda _: skipped.release(), EVENT_JOB_MAX_INSTANCES)
     scheduler.start()
@@ -229,15 +232,15 @@ def ran(runs: Callable[[JobEvent], None], *codes: int) -> None:
 
 def test_a_long_running_job_is_logged_once_per_run(caplog: pytest.LogCaptureFixture) -> None:
     clock = ManualClock()
-    runs = jobs.LongRunLogger(clock.monotonic)
+    runs = scheduled_jobs.LongRunLogger(clock.monotonic)
     ran(runs, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.advance(seconds=jobs.LONG_RUN_SECONDS - 1)
+    clock.advance(seconds=scheduled_jobs.LONG_RUN_SECONDS - 1)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert caplog.messages == []
     clock.advance(seconds=1)
     ran(runs, *[EVENT_JOB_MAX_INSTANCES] * 3)
     assert caplog.messages == ["the job outbox has been running for 60 s; its next run starts when this one ends"]
     ran(runs, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
-    clock.advance(seconds=jobs.LONG_RUN_SECONDS)
+    clock.advance(seconds=scheduled_jobs.LONG_RUN_SECONDS)
     ran(runs, EVENT_JOB_MAX_INSTANCES)
     assert len(caplog.messages) == 2

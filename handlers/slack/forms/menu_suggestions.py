@@ -13,10 +13,10 @@ from slack_bolt import Ack, App
 
 from bot.domain.core.actors import Person
 from bot.domain.policy.authorization import Permission
-from bot.domain.registry.choices import Choice
+from bot.domain.registry.menu_options import Choice
 from bot.domain.registry.model import Stage, check_model_name
 from bot.services.registry.suggestions import Suggestions
-from bot.slack.core import forms
+from bot.slack.core import modal_inputs
 from handlers.errors import explain
 from handlers.slack.deferred import after_acknowledgement
 from handlers.slack.interactions import SlackInteractions
@@ -30,7 +30,7 @@ def register(app: App, interactions: SlackInteractions) -> None:
     """Listen for typing in the forms' menus, and for the choice of a model."""
     for action, offer in _OFFERS.items():
         app.options(action)(_typing_listener(interactions, offer))
-    app.action(forms.SUGGEST_MODEL)(_model_listener(interactions))
+    app.action(modal_inputs.SUGGEST_MODEL)(_model_listener(interactions))
 
 
 def refresh_later(interactions: SlackInteractions, person: Person, model: str) -> None:
@@ -48,7 +48,7 @@ def _typing_listener(interactions: SlackInteractions, offer: Offer) -> Callable[
     def on_typing(ack: Ack, body: dict[str, Any]) -> None:
         options: list[dict[str, Any]] = []
         try:
-            options = [forms.choice_option(choice).to_dict() for choice in _offered(interactions, offer, body)]
+            options = [modal_inputs.choice_option(choice).to_dict() for choice in _offered(interactions, offer, body)]
         except Exception as error:  # there's no place for a message; unforeseen errors are logged
             explain(error)
         ack(options=options)
@@ -96,8 +96,10 @@ def _draft_id(body: dict[str, Any]) -> str:
 
 
 _OFFERS: dict[str, Offer] = {
-    forms.SUGGEST_MODEL: None,
-    forms.SUGGEST_VERSION: lambda suggestions, model, stage, typed: suggestions.versions(model, typed, stage),
-    forms.SUGGEST_ROLLBACK_TARGET: lambda suggestions, model, _, typed: suggestions.rollback_targets(model, typed),
-    forms.SUGGEST_METRIC: lambda suggestions, model, _, typed: suggestions.metrics(model, typed),
+    modal_inputs.SUGGEST_MODEL: None,
+    modal_inputs.SUGGEST_VERSION: lambda suggestions, model, stage, typed: suggestions.versions(model, typed, stage),
+    modal_inputs.SUGGEST_ROLLBACK_TARGET: lambda suggestions, model, _, typed: suggestions.rollback_targets(
+        model, typed
+    ),
+    modal_inputs.SUGGEST_METRIC: lambda suggestions, model, _, typed: suggestions.metrics(model, typed),
 }

@@ -15,10 +15,10 @@ import ville
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.monitoring.rules import counts
+from bot.domain.monitoring.rules import proportions
 from bot.domain.monitoring.rules.baseline_summary import summarize
 from bot.domain.monitoring.rules.baselines import Baseline, dump_baseline, load_baseline
-from bot.domain.monitoring.rules.counts import (
+from bot.domain.monitoring.rules.proportions import (
     CountDetector,
     CountResult,
     build_detector,
@@ -35,7 +35,7 @@ from bot.domain.policy.effect_size import MinimumEffect
 
 START = datetime(2026, 5, 4, tzinfo=UTC).timestamp()  # a Monday
 WEEK = 7 * 24
-NONE = np.zeros(len(counts.BET_ODDS))
+NONE = np.zeros(len(proportions.BET_ODDS))
 
 
 def a_detector(usual: float = 0.1, trials: float = 2_000.0, **changes: Any) -> CountDetector:
@@ -76,7 +76,7 @@ def test_uniform_bets_are_the_beta_binomial_e_process(bad: int, of: int, null: f
 
 def test_a_bet_is_a_ratio_of_binomial_likelihoods() -> None:
     by = unbounded(a_detector())
-    odds = by.null / (1 - by.null) * np.array(counts.BET_ODDS)
+    odds = by.null / (1 - by.null) * np.array(proportions.BET_ODDS)
     binom = scipy.stats.binom
     bets, _ = after(by, (9, 40))
     assert bets == pytest.approx(binom.logpmf(9, 40, odds / (1 + odds)) - binom.logpmf(9, 40, by.null))
@@ -84,7 +84,7 @@ def test_a_bet_is_a_ratio_of_binomial_likelihoods() -> None:
 
 @pytest.mark.parametrize(("bad", "of"), [(0, 700), (70, 700), (350, 700), (2, 100_000)])
 def test_the_null_is_the_upper_bound_of_wilson_s_interval(bad: int, of: int) -> None:
-    sure = scipy.stats.norm.cdf(counts.NULL_MARGIN) - scipy.stats.norm.cdf(-counts.NULL_MARGIN)
+    sure = scipy.stats.norm.cdf(proportions.NULL_MARGIN) - scipy.stats.norm.cdf(-proportions.NULL_MARGIN)
     theirs = scipy.stats.binomtest(bad, of).proportion_ci(sure, method="wilson").high
     assert a_detector(bad / of, of, distance=0.0).null == pytest.approx(theirs)
 
@@ -260,7 +260,7 @@ def test_readings_with_a_total_and_single_cases_are_counts(
 def a_week_of(correct: int, of: int) -> Baseline:
     """Return a baseline of a week with `correct` out of `of` each hour."""
     readings = points([correct / of] * WEEK, [of] * WEEK)
-    return counts.with_counts(summarize(readings, start=START, window=HOUR, history=7 * DAY), readings)
+    return proportions.with_counts(summarize(readings, start=START, window=HOUR, history=7 * DAY), readings)
 
 
 def test_counts_are_the_same_after_storage() -> None:
