@@ -17,6 +17,7 @@ from apscheduler.events import (
     EVENT_JOB_SUBMITTED,
     JobEvent,
 )
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
@@ -218,9 +219,6 @@ def build_scheduler(
     A job with a kind of work runs when `Registrar.due_work` includes that kind, at most once per interval; otherwise,
     it runs only every IDLE_SECONDS. `wake_digests` wakes the thread that hashes files.
     """
-    scheduler = JobScheduler(
-        timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    )
     jobs: list[tuple[str, Callable[[], object], float]] = [
         ("reminders", registrar.send_reminders, 15),
         ("policy file", registrar.reload_policy, 1),
@@ -245,6 +243,11 @@ def build_scheduler(
     ]
     for _, name, task, _ in jobs_for_work:
         jobs.append((name, task, IDLE_SECONDS))
+    scheduler = JobScheduler(
+        timezone=UTC,
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        executors={"default": ThreadPoolExecutor(len(jobs) + 1)},  # a job that hangs never delays another
+    )
     pulse = WorkPulse(registrar, scheduler, {kind: (name, seconds) for kind, name, _, seconds in jobs_for_work})
     for name, task, seconds in [*jobs, ("due work", pulse.run_due, PULSE_SECONDS)]:
         scheduler.add_job(registrar.run_logged, "interval", args=[task], id=name, name=name, seconds=seconds)

@@ -178,6 +178,21 @@ def test_only_the_jobs_whose_work_is_due_run_now() -> None:
         scheduler.shutdown(wait=False)
 
 
+def test_jobs_that_hang_do_not_keep_the_others_from_running(slack: LocalSlack, tmp_path: Path) -> None:
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        scheduler = scheduled_jobs.build_scheduler(app.registrar, settings_for(slack, tmp_path))
+        jobs = scheduler.get_jobs()
+        are_all_running = threading.Barrier(len(jobs) + 1)
+        for job in jobs:
+            job.modify(func=are_all_running.wait, args=[], next_run_time=datetime.now(UTC))
+        scheduler.start()
+        try:
+            are_all_running.wait(PATIENCE)
+        finally:
+            are_all_running.abort()
+            scheduler.shutdown()
+
+
 def test_a_job_that_starts_another_does_not_keep_the_scheduler_from_stopping() -> None:
     scheduler, begun = scheduled_jobs.JobScheduler(timezone=UTC), threading.Event()
 
