@@ -10,10 +10,10 @@ _FLUSH_FAILED = 120  # what Python itself exits with
 
 
 def main() -> int:
-    """Run the command line; return its exit code.
+    """Run the command line, and return its exit code.
 
-    At exit, the process ends after its threads and exit handlers, without freeing what's left in memory, because that
-    takes time and can crash native libraries (https://github.com/python/cpython/issues/87135).
+    At exit, it waits for threads and exit handlers, but doesn't free the remaining memory, because that takes time
+    and can crash native libraries (https://github.com/python/cpython/issues/87135).
     """
     code: int | str | None = 1  # also after an exception
     atexit.register(lambda: _end(code))  # the first to be registered is the last to run

@@ -64,7 +64,7 @@ def click_problem(payload: Mapping[str, Any], card: FirstCard, identifier: str, 
     place = payload.get("container") or {}
     is_this_card = (place.get("channel_id"), place.get("message_ts")) == (card.channel, card.ts)
     if payload.get("type") != "block_actions" or actions[0].get("action_id") != APPROVE:
-        return "Someone used the app. It answers once `registrar run` is running."
+        return "Someone used the app. It can answer once `registrar run` is running."
     if actions[0].get("value") != identifier or not is_this_card:
         return "Someone clicked the button of another setup's card."
     if (payload.get("user") or {}).get("id") != user:

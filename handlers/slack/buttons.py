@@ -100,7 +100,7 @@ def _request_handler(command_class: type[Command]) -> ClickHandler:
 
 
 def _reason_handler(permission: Permission) -> ClickHandler:
-    """Return a handler for a button that opens the form for a reason."""
+    """Return a handler for a button that opens a form to enter a reason."""
     return lambda interactions, target, value: open_reason_form(
         interactions, target, _require_request_id(value), permission
     )

@@ -109,7 +109,7 @@ class FindBest(QueryCommand):
         BeforeValidator(lambda text: str(text).strip()),
         Argument("METRIC", "the metric, such as f1", flags=("--metric",)),
     ]
-    lowest: Annotated[bool, Argument("", "the lowest value is the best", positional=False, flags=("--lowest",))] = False
+    lowest: Annotated[bool, Argument("", "lower values are better", positional=False, flags=("--lowest",))] = False
 
 
 class Register(RegistryChange):

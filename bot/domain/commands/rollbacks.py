@@ -82,7 +82,7 @@ class Unblock(Change):
 
     verb = "unblock"
     summary = "Unblock a rolled-back version"
-    details = "It can then be promoted, or be a rollback's target, again."
+    details = "It can then be promoted again, and rollbacks can go back to it."
     example = 'unblock churn 7 --reason "the feature store was at fault"'
     permission = Permission.UNBLOCK
     is_slow = True

@@ -11,7 +11,7 @@ def answer_delayed_notice() -> Sentence:
 
 
 def too_many_commands_notice(count: int) -> Sentence:
-    """Return the refusal of a command from a person who has `count` others in progress."""
+    """Return the message that refuses a command because the person already has `count` others in progress."""
     return say("You have {count} commands in progress. Wait for some of them to finish.", count=count)
 
 

@@ -106,7 +106,7 @@ class MonitorConfig(StrictModel):
         default=3.0,
         gt=0,
         le=100,
-        description="how many standard deviations beyond the noise a failure is (blocks; default: about twice that)",
+        description="how far outside the noise a failure is, in standard deviations (default's scans: about twice)",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="the maximum risk of ever raising a false alarm (sequential)"

@@ -244,7 +244,7 @@ class Policy(StrictModel):
         return sorted(self.expand_roles(self.on_call_for(model)))
 
     def metrics_for(self, model: str) -> MetricCatalog:
-        """Return what the file says about the metrics of `model`."""
+        """Return the policy's settings for the metrics of `model`."""
         return self.metrics_under(self.rules_for(model))
 
     def metrics_under(self, rules: ModelRules) -> MetricCatalog:

@@ -19,7 +19,7 @@ MAX_LISTED_CHANGES = 8  # changes in one sentence
 
 
 def actor_label(actor: Actor) -> object:
-    """Return an actor as a value for a sentence."""
+    """Return an actor's label, for use in a message."""
     return "the monitor" if actor == MONITOR_AUTOMATION else format_actor(actor)
 
 

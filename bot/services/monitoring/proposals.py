@@ -81,7 +81,7 @@ class MonitorProposals:
         """
         self._access.require_permission(client, Permission.REQUEST, model=command.model, origin="mcp")
         if not (reason := parse_reason(reason)):
-            raise BadInput("Give a reason. People read it before they add the monitor.", "reason")
+            raise BadInput("Enter a reason. It's shown to whoever adds the monitor.", "reason")
         with self._context.ledger.read() as reader:
             if (same := reader.queued_command_with_key(client, key)) is not None:
                 return ProposalResult(require_same_content(same, digest), None)

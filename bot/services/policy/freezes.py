@@ -125,7 +125,7 @@ class Freezes:
         tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
 
     def _announce(self, tx: LedgerTransaction, freeze: Freeze, sentence: Sentence, trigger: str) -> None:
-        """Post the sentence in the channel, and redraw the cards of pending Production requests."""
+        """Post the announcement in the channel, and redraw the cards of pending Production requests."""
         policy = self._context.policy
         channel = policy.channel_for(freeze.model) if freeze.model else policy.channel
         tx.add_message(channel_message(f"{trigger}:{freeze.id}", channel, sentence))

@@ -187,7 +187,7 @@ class SlackNotifier:
         return waiting_for_approvers(pending, None if is_mention else self._display_names(pending.ids[:MAX_NOTIFIED]))
 
     def _deliver_sentence(self, outbox_message: OutboxMessage) -> DeliveryResult:
-        """Post a sentence directly to a person or in a channel.
+        """Post a text message in a channel or a direct message.
 
         It waits for the messages that it links to, but for no more than a minute if their delivery is failing.
         """

@@ -40,7 +40,7 @@ OUTPUT_FORMATS: dict[type[Command], dict[OutputFormat, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A parsed command line: a command, or Help about one."""
+    """A parsed command line: a command, or a request for help with one."""
 
     command: Command
     output_format: OutputFormat

@@ -128,13 +128,16 @@ class AuditEvidence(Command):
     since: Annotated[
         datetime,
         BeforeValidator(lambda text: _parse_fixed_time(text, time.min)),
-        Argument("TIME", "the period's first day or its start (UTC)", positional=False, flags=("--from",)),
+        Argument("TIME", "the start of the period (UTC): a day or a time", positional=False, flags=("--from",)),
     ]
     until: Annotated[
         datetime | None,
         BeforeValidator(lambda text: None if text is None else _parse_fixed_time(text, time.max)),
         Argument(
-            "TIME", "the period's last day or its end (UTC); default: the last event", positional=False, flags=("--to",)
+            "TIME",
+            "the end of the period (UTC): a day, which is included, or a time; default: the last event",
+            positional=False,
+            flags=("--to",),
         ),
     ] = None
     model: OptionalModelName = None
@@ -183,7 +186,7 @@ class ImportHistory(Command):
     summary = "Import earlier history from a CSV or JSON file; admins only"
     example = 'history import before.csv --reason "exported from the old registry"'
     file: Annotated[
-        str, Argument("FILE", "its rows have model, version, since; optionally until, by, why", flags=("--file",))
+        str, Argument("FILE", "the columns: model, version, since; optional: until, by, why", flags=("--file",))
     ]
     reason: Reason
 
@@ -225,7 +228,9 @@ class DbCopy(Command):
         Argument("URL", "the target database; libpq reads the password from PGPASSWORD or ~/.pgpass", False, ("--to",)),
     ]
     dry_run: Annotated[bool, Argument("", "copy and compare everything, then roll back", False, ("--dry-run",))] = False
-    force: Annotated[bool, Argument("", "copy even an altered audit log, unchanged", False, ("--force",))] = False
+    force: Annotated[bool, Argument("", "copy the audit log as is, even if it was altered", False, ("--force",))] = (
+        False
+    )
 
 
 class DbAccept(Command):
