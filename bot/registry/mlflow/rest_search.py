@@ -11,19 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-T = TypeVar("T")
 JsonObject = Mapping[str, Any]
 _VIEW_NAMES = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewType
-
-
-class ResultPage(list[T]):
-    """A page of results. `token` fetches the next page; it's None on the last one."""
-
-    def __init__(self, items: Iterable[T], token: str | None) -> None:
-        super().__init__(items)
-        self.token = token or None
 
 
 class MetricPoint(NamedTuple):
@@ -48,13 +39,15 @@ def search_runs(
     view_type: int,
     max_results: int,
     page_token: str | None,
-) -> ResultPage[Any]:
-    """Return a page of runs, as MLflow's entities or objects with the same attributes. Raises MLflow's errors."""
+) -> Any:
+    """Return a page of runs, as MLflow's entities or objects with the same attributes. Raises MLflow's errors.
+
+    The page is MLflow's `PagedList`. Its `token` fetches the next page, and is empty or None on the last one.
+    """
     # in this order, because the observer counts the last method that was accessed
     store, search = client.store, client.search_runs
     if not _is_standard_store(store):
-        page = search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
-        return ResultPage(page, page.token)
+        return search(list(experiment_ids), filter_string, view_type, max_results=max_results, page_token=page_token)
     body = {
         "experiment_ids": list(experiment_ids),
         "run_view_type": _VIEW_NAMES[view_type],
@@ -68,12 +61,11 @@ def search_runs(
 
 def search_model_versions(
     client: Any, filter_string: str, max_results: int, order_by: Sequence[str], page_token: str | None
-) -> ResultPage[Any]:
+) -> Any:
     """Return a page of versions, like `search_runs`."""
     store, search = client.store, client.search_model_versions
     if not _is_standard_store(store):
-        page = search(filter_string, max_results, list(order_by), page_token)
-        return ResultPage(page, page.token)
+        return search(filter_string, max_results, list(order_by), page_token)
     body = {"filter": filter_string, "max_results": max_results, "order_by": list(order_by)}
     return _read_page(
         store,
@@ -85,14 +77,11 @@ def search_model_versions(
     )
 
 
-def search_registered_models(
-    client: Any, max_results: int, order_by: Sequence[str], page_token: str | None
-) -> ResultPage[Any]:
+def search_registered_models(client: Any, max_results: int, order_by: Sequence[str], page_token: str | None) -> Any:
     """Return a page of models, like `search_runs`. It can include prompts."""
     store, search = client.store, client.search_registered_models
     if not _is_standard_store(store):
-        page = search(max_results=max_results, order_by=list(order_by) or None, page_token=page_token)
-        return ResultPage(page, page.token)
+        return search(max_results=max_results, order_by=list(order_by) or None, page_token=page_token)
     body = {"max_results": max_results, "order_by": list(order_by)}
     return _read_page(
         store,
@@ -132,8 +121,9 @@ def _read_page(
     parameters: dict[str, Any],
     page_token: str | None,
     parse_items: Callable[[JsonObject], Iterable[Any]],
-) -> ResultPage[Any]:
+) -> Any:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+    from mlflow.store.entities import PagedList  # noqa: PLC0415
     from mlflow.utils.rest_utils import http_request, verify_rest_response  # noqa: PLC0415
 
     if page_token:
@@ -146,7 +136,7 @@ def _read_page(
     try:
         if response.status_code == 200:
             document = response.json()
-            return ResultPage(parse_items(document), document.get("next_page_token"))
+            return PagedList(list(parse_items(document)), document.get("next_page_token"))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MlflowException("The response isn't in a valid JSON format that MLflow uses.") from error
     verify_rest_response(response, endpoint)
