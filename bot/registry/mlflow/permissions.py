@@ -226,9 +226,7 @@ class OtherUserClient:
             answer = self._client.request(method, path, **options)
         except httpx2.HTTPError as error:
             raise RegistryUnreachable(say("MLflow ({there}) isn't responding.", there=self._location)) from error
-        return ProbeResponse(
-            answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers), answer.elapsed.total_seconds()
-        )
+        return ProbeResponse(answer.status_code, answer.text[:_MAX_RESPONSE_LENGTH], dict(answer.headers))
 
 
 def _tls_verification(credentials: Any) -> ssl.SSLContext | bool:

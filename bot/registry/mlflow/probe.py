@@ -5,7 +5,6 @@ Nothing here opens a database without tables, because MLflow would create them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -28,12 +27,11 @@ _UNUSED_ALIAS = "registrar-doctor"  # an alias that no model has
 
 @dataclass(frozen=True, slots=True)
 class ProbeResponse:
-    """A server's response, and how many seconds it took."""
+    """A server's response."""
 
     status: int
     text: str
     headers: Mapping[str, str]
-    seconds: float
 
 
 class CleanupFailed(RegistryRefused):
@@ -161,7 +159,6 @@ class MlflowProbe:
 def _http_get(client: Any, path: str, params: Mapping[str, str] | None, max_length: int) -> ProbeResponse:
     from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - takes seconds
 
-    began = time.perf_counter()
     creds = client.store.get_host_creds()
     answer = http_request(creds, path, "GET", timeout=request_timeout(), params=params)  # type: ignore[no-untyped-call]
     with closing(answer):
@@ -169,5 +166,4 @@ def _http_get(client: Any, path: str, params: Mapping[str, str] | None, max_leng
             answer.status_code,
             answer.text[:max_length],
             {name.lower(): value for name, value in answer.headers.items()},
-            time.perf_counter() - began,
         )
