@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     T = TypeVar("T", bound=DataclassInstance)
 
 NO_OPERATOR_IDS: Mapping[str, str] = MappingProxyType({})
+OUTDATED_MESSAGE = "This message is out of date, so nothing was changed."
 UNCLAIMED = {"claimed_by": None, "claimed_until": None}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_NUMBER = 2**62  # above every number that a row can have
@@ -77,10 +78,10 @@ class SqlReadStore:
         """Return the row with this key, or None; a write transaction locks the row until the transaction ends."""
         return self._find(domain_type, select_by_key(column, for_update=self.locks_rows), {KEY: key})
 
-    def _get(self, domain_type: type[T], column: Column[Any], key: str) -> T:
+    def _get(self, domain_type: type[T], column: Column[Any], key: str, not_found: Exception | None = None) -> T:
         if found := self._find_by_key(domain_type, column, key):
             return found
-        raise KeyError(key)
+        raise not_found or KeyError(key)
 
     def _find(self, domain_type: type[T], query: Any, values: Mapping[str, Any] | None = None) -> T | None:
         result = self._connection.execute(query, values or {})
@@ -205,11 +206,12 @@ def insert_unless_present(table: Table, unique: tuple[str, ...], dialect: str) -
 
 
 @cache
-def upsert(table: Table, unique: str, monotonic: str, dialect: str) -> Any:
-    """Return the INSERT that replaces the row with the same `unique` column, but never lowers `monotonic`."""
+def upsert(table: Table, unique: str, monotonic: str | None, dialect: str) -> Any:
+    """Return the INSERT that replaces the row with the same `unique` column, but never lowers `monotonic`, if given."""
     insert: Any = INSERTS[dialect](table)
     new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
-    new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])
+    if monotonic:
+        new[monotonic] = case((table.c[monotonic] > new[monotonic], table.c[monotonic]), else_=new[monotonic])
     return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 

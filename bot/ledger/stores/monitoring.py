@@ -19,6 +19,7 @@ from bot.ledger.stores.base import (
     INSERTS,
     KEY,
     NOW,
+    OUTDATED_MESSAGE,
     UNCLAIMED,
     SqlReadStore,
     SqlWriteStore,
@@ -60,9 +61,7 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         return sorted(found, key=lambda monitor: (monitor.model, monitor.name))
 
     def monitor(self, monitor_id: str) -> Monitor:
-        if monitor := self._find_by_key(Monitor, monitors.c.id, monitor_id):
-            return monitor
-        raise UnknownRequest("This message is out of date, so nothing was changed.")
+        return self._get(Monitor, monitors.c.id, monitor_id, UnknownRequest(OUTDATED_MESSAGE))
 
     def monitor_states(self) -> dict[str, MonitorState]:
         return {state.monitor: state for state in self._list(MonitorState, select(monitor_states))}
@@ -160,9 +159,7 @@ class MonitoringQueries(SqlReadStore, MonitoringReader):
         return self._list(PushedReading, query.order_by(readings.c.at, readings.c.number))
 
     def incident(self, incident_id: str) -> Incident:
-        if incident := self._find_by_key(Incident, incidents.c.id, incident_id):
-            return incident
-        raise UnknownRequest("This message is out of date, so nothing was changed.")
+        return self._get(Incident, incidents.c.id, incident_id, UnknownRequest(OUTDATED_MESSAGE))
 
     def incidents(self, *, model: str | None = None, open_only: bool = False, limit: int = 100) -> list[Incident]:
         query = select(incidents).order_by(incidents.c.number.desc()).limit(limit)

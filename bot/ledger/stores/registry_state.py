@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Text, bindparam, cast, delete, func, not_, or_, select, union, update
@@ -15,7 +14,7 @@ from bot.domain.registry.model import TARGET_STAGES
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY, DriftNotice, RegistrySnapshot
 from bot.domain.transitions.restores import Hold
 from bot.domain.transitions.transition import Transition
-from bot.ledger.stores.base import INSERTS, KEY, SqlReadStore, SqlWriteStore, is_due, to_row
+from bot.ledger.stores.base import KEY, OUTDATED_MESSAGE, SqlReadStore, SqlWriteStore, is_due, to_row, upsert
 from bot.ledger.stores.held_work import CURRENT_EXTENT, IS_ACTIVE, IS_HELD, PENDING_ROWS, select_held
 from bot.ledger.tables import (
     IS_OPEN,
@@ -88,9 +87,7 @@ class RegistryStateQueries(SqlReadStore, RegistryStateReader):
         return None if name in names else min(names, default=None)
 
     def drift_notice(self, notice_id: str) -> DriftNotice:
-        if notice := self._find_by_key(DriftNotice, drift_notices.c.id, notice_id):
-            return notice
-        raise UnknownRequest("This message is out of date, so nothing was changed.")
+        return self._get(DriftNotice, drift_notices.c.id, notice_id, UnknownRequest(OUTDATED_MESSAGE))
 
     def active_hold(self) -> Hold | None:
         return self._find(Hold, _SELECT_ACTIVE_HOLD)
@@ -140,7 +137,8 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries, RegistryStateWrite
 
     def save_registry_snapshot(self, *snapshots: RegistrySnapshot) -> None:
         if snapshots:
-            self._connection.execute(_upsert_snapshot(self._dialect), [to_row(snapshot) for snapshot in snapshots])
+            put = upsert(registry_snapshots, "model", None, self._dialect)
+            self._connection.execute(put, [to_row(snapshot) for snapshot in snapshots])
 
     def delete_registry_snapshot(self, model: str) -> None:
         self._execute(delete(registry_snapshots).where(registry_snapshots.c.model == model))
@@ -176,14 +174,6 @@ class RegistryStateStore(SqlWriteStore, RegistryStateQueries, RegistryStateWrite
     def postpone_tag_update(self, tag_update: TagUpdate, until: datetime, why: str) -> None:
         values: dict[str, Any] = {"not_before": until, "why": why, "attempts": tag_updates.c.attempts + 1}
         self._execute(update(tag_updates).where(tag_updates.c.id == tag_update.id).values(**values))
-
-
-@cache
-def _upsert_snapshot(dialect: str) -> Any:
-    """Return the INSERT for a snapshot, which replaces the model's previous one."""
-    insert: Any = INSERTS[dialect](registry_snapshots)
-    new = {column.name: insert.excluded[column.name] for column in registry_snapshots.c if column.name != "model"}
-    return insert.on_conflict_do_update(index_elements=["model"], set_=new)
 
 
 def _split_names(models: Collection[str]) -> Iterator[Sequence[str]]:
