@@ -149,7 +149,7 @@ class SqlLedger:
         """
         from alembic import command  # noqa: PLC0415
 
-        with _MIGRATION_MUTEX, _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
+        with _MIGRATION_MUTEX, self.exclusive() as connection:
             before = _read_schema(connection)
             if before.age is SchemaAge.NEWER:
                 raise Misconfigured(schema_check.NEWER_MESSAGE)
@@ -219,10 +219,6 @@ class SqlLedger:
         """Return whether the ledger exists and has current tables. Raises LedgerUnavailable."""
         return self.schema().age is SchemaAge.CURRENT
 
-    def is_compatible(self) -> bool:
-        """Return whether this release or an older one wrote the ledger. Raises LedgerUnavailable."""
-        return self.schema().age in {SchemaAge.CURRENT, SchemaAge.OLDER}
-
     @property
     def address(self) -> str:
         """The URL without the password."""
@@ -245,8 +241,19 @@ class SqlLedger:
 
         It commits when the block ends, or rolls back if the block raises. Raises LedgerUnavailable.
         """
-        with _translate_errors(NOT_RESPONDING), self._migration_transaction() as connection:
-            yield connection
+        with _translate_errors(NOT_RESPONDING):
+            if self._is_sqlite:
+                _create_file(self._url)
+                with self._connect(self._writer) as connection:
+                    connection.info[engines.WAIT] = MIGRATION_TIMEOUT
+                    with connection.begin():
+                        self._file_watch.remember(connection)
+                        yield connection
+            else:
+                with engines.postgres_migrator(self._url).begin() as connection:
+                    lock = {"key": other_sessions.MIGRATION_LOCK}
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), lock)
+                    yield connection
 
     def lock_file(self) -> None:
         """Keep other processes from using an SQLite ledger until `close` is called or the process ends.
@@ -286,21 +293,6 @@ class SqlLedger:
         """Connect. Raises LedgerFileGone if a file is gone, because SQLite would create it again."""
         self._file_watch.require_files()
         return engine.connect()
-
-    @contextmanager
-    def _migration_transaction(self) -> Iterator[Connection]:
-        """Begin a transaction that locks out other processes' migrations."""
-        if self._is_sqlite:
-            _create_file(self._url)
-            with self._connect(self._writer) as connection:
-                connection.info[engines.WAIT] = MIGRATION_TIMEOUT
-                with connection.begin():
-                    self._file_watch.remember(connection)
-                    yield connection
-        else:
-            with engines.postgres_migrator(self._url).begin() as connection:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": other_sessions.MIGRATION_LOCK})
-                yield connection
 
     def _lock_out_other_processes(self, connection: Connection, *, force: bool) -> None:
         """Raise Misconfigured if another process uses the tables. On PostgreSQL, also keep others from starting to.

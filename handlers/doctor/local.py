@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import http_client
-from bot.bootstrap.ledger_tools import SqlLedger
+from bot.bootstrap.ledger_tools import SchemaAge, SqlLedger
 from bot.bootstrap.storage import policy_last_in_force
 from bot.domain.audit.events import ChainHead
 from bot.domain.core.errors import Misconfigured, Unreachable, WrongPolicy
@@ -169,14 +169,14 @@ def _no_ledger_diagnosis(settings: Settings, file: Path | None, *, is_shared: bo
 
 
 def _check_tables(ledger: SqlLedger, settings: Settings) -> Diagnosis:
-    location = display_url(settings.ledger_url)
-    if ledger.is_current():
+    location, age = display_url(settings.ledger_url), ledger.schema().age
+    if age is SchemaAge.CURRENT:
         return ok("ledger", f"{location} is responding, and its tables are up to date.")
     problem = f"{location} is responding, but its tables were created by an older version of Registrar."
     copy_first = "Back up first: `registrar db backup FILE`."
-    if ledger.is_compatible() and not ledger.is_file:
+    if age is SchemaAge.OLDER and not ledger.is_file:
         return failure("ledger", problem, f"Run `registrar db upgrade` to upgrade them. {copy_first}")
-    if ledger.is_compatible():
+    if age is SchemaAge.OLDER:
         return warning("ledger", problem, f"`registrar run` upgrades them at startup. {copy_first}")
     return failure(
         "ledger",
