@@ -34,11 +34,6 @@ class CopyResult:
     head: ChainHead
     fault: ChainFault | None
 
-    @property
-    def row_count(self) -> int:
-        """The total number of rows."""
-        return sum(self.rows.values())
-
 
 def copy_ledger(
     source: SqlLedger,

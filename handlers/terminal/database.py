@@ -163,7 +163,7 @@ def _copy_sentence(copy_result: CopyResult, url: str, *, is_dry_run: bool) -> Se
         "{rows} rows in {tables} tables, including {events} audit events; {state}",
         tables=tables,
         state=state,
-        rows=f"{copy_result.row_count:,}",
+        rows=f"{sum(copy_result.rows.values()):,}",
         events=f"{copy_result.head.number:,}",
     )
     if is_dry_run:
