@@ -14,10 +14,10 @@ from bot.domain.core.sentence import Code, Sentence, sanitize_text, say, truncat
 from bot.domain.monitoring.readings import Answer
 from bot.domain.policy.policy import Policy, Source
 from bot.ports import MetricSource, Query
-from bot.sources import SourceDependencies
+from bot.sources import SourceDependencies, bool_option
 from bot.sources.mlflow import open_mlflow
 from bot.sources.prometheus import open_prometheus
-from bot.sources.push import DEFAULT_RETENTION, open_push, requires_signature, retention_of
+from bot.sources.push import DEFAULT_RETENTION, open_push, retention_of
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class MetricSources:
     def requires_signature(self, name: str) -> bool | None:
         """Return whether this source's pushed readings must be signed; None if it isn't a push source."""
         source = self._policy().source(name)
-        return requires_signature(name, source) if source and source.type == "push" else None
+        return bool_option(name, source, "require_signature") if source and source.type == "push" else None
 
     def config_errors(self) -> list[str]:
         """Return the errors in the policy's sources, one sentence each, to show at startup."""

@@ -77,7 +77,7 @@ def open_push(name: str, source: Source, dependencies: SourceDependencies) -> Pu
     """Return a source of type `push`. Raises Misconfigured."""
     check_options(name, source, ["keep", "require_signature"])
     retention_of(name, source)
-    requires_signature(name, source)
+    bool_option(name, source, "require_signature")
     return PushSource(dependencies.ledger, name)
 
 
@@ -90,8 +90,3 @@ def retention_of(name: str, source: Source) -> timedelta:
     if retention < MIN_RETENTION:
         raise wrong_option(name, "keep", "must be at least an hour.")
     return retention
-
-
-def requires_signature(name: str, source: Source) -> bool:
-    """Return whether a push source accepts only signed readings. Raises Misconfigured."""
-    return bool_option(name, source, "require_signature")
