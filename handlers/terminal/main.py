@@ -146,14 +146,12 @@ def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
         "file", nargs="?", type=Path, help="the file to write; default: REGISTRAR_POLICY, or registrar.yml"
     )
     _add_command(verbs, "setup", _setup).epilog = SETUP_EPILOG
-    doctor = _add_command(verbs, "doctor", _doctor)
-    doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR_EPILOG
+    doctor = _add_command(verbs, "doctor", _doctor, DOCTOR_EPILOG)
     doctor.add_argument("--live", action="store_true", help="also test writes, and undo them")
     doctor.add_argument(
         "--json", action="store_true", help="print one JSON document with the keys healthy and findings"
     )
-    assess = _add_command(verbs, "assess", _assess)
-    assess.formatter_class, assess.epilog = argparse.RawDescriptionHelpFormatter, ASSESS_EPILOG
+    assess = _add_command(verbs, "assess", _assess, ASSESS_EPILOG)
     assess.add_argument("url", nargs="?", metavar="URL", help="MLflow's address; default: MLFLOW_TRACKING_URI")
     assess.add_argument("--policy", type=Path, metavar="FILE", help="compare with this policy's rules for Production")
     assess.add_argument("--no-files", action="store_true", help="don't read signatures from the models' files")
@@ -163,8 +161,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     )
     output.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page that only you can read")
     _add_verify(verbs)
-    mcp = _add_command(verbs, "mcp", _mcp)
-    mcp.formatter_class, mcp.epilog = argparse.RawDescriptionHelpFormatter, MCP_EPILOG
+    _add_command(verbs, "mcp", _mcp, MCP_EPILOG)
     demo = _add_command(verbs, "demo", _demo)
     demo.add_argument("--play", action="store_true", help="run the demo automatically, with narration")
     demo.add_argument("--train", action="store_true", help="train the models instead of using pretrained ones")
@@ -177,8 +174,7 @@ def _build_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
 
 
 def _add_verify(verbs: Subparsers) -> None:
-    verify = _add_command(verbs, "verify", _verify)
-    verify.formatter_class, verify.epilog = argparse.RawDescriptionHelpFormatter, VERIFY_EPILOG
+    verify = _add_command(verbs, "verify", _verify, VERIFY_EPILOG)
     verify.add_argument("files", metavar="MODEL_URI|FOLDER", help="such as models:/churn@champion, or a folder")
     verify.add_argument("--model", help="for a folder: the registered model's name")
     verify.add_argument("--version", type=int, help="for a folder: the version; default: the approved one")
@@ -213,9 +209,18 @@ def _add_command(
     subparsers: Subparsers,
     name: str,
     run: Callable[[argparse.Namespace], int | None],
+    epilog: str | None = None,
 ) -> argparse.ArgumentParser:
+    """Add one of the program's own commands. The lines of `epilog` stay as they are."""
     summary = OWN_COMMANDS[name]
-    parser = subparsers.add_parser(name, help=summary, description=f"{summary}.", allow_abbrev=False)
+    parser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=f"{summary}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
+        allow_abbrev=False,
+    )
     parser.set_defaults(act=run, verb=name)
     return parser
 
