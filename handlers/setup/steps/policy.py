@@ -7,7 +7,7 @@ from bot.policy_file import parse_policy
 from bot.settings import read_settings
 from handlers.doctor.local import check_policy
 from handlers.setup.choose import choose_one, choose_several
-from handlers.setup.policy_text import PolicyAnswers, policy_text
+from handlers.setup.policy_text import policy_text
 from handlers.setup.steps.slack_tokens import bot_identity
 from handlers.setup.steps.step import SetupState, SetupStep, StepPendingError
 from handlers.setup.workspace import SlackChoice, WorkspaceLists
@@ -47,7 +47,7 @@ def _ask_policy(state: SetupState) -> None:
     if {approver.id for approver in approvers} == {user.id}:
         prompts.notice("You're the only approver, so no one can approve your own requests for Production.")
     admin = choose_one(prompts, "Admin", lists.find_people, default=user, if_none=PASTE_ID)
-    text = policy_text(PolicyAnswers(channel, approvers, admin, current_operator().name, user))
+    text = policy_text(channel, approvers, admin, current_operator().name, user)
     parse_policy(text, settings.policy)
     create_policy_file(settings.policy, text)
 

@@ -7,7 +7,7 @@ import pytest
 from bot.domain.core.errors import Misconfigured
 from bot.policy_file import load_policy, parse_policy
 from handlers.manifest import MANIFEST
-from handlers.setup.policy_text import PolicyAnswers, policy_text
+from handlers.setup.policy_text import policy_text
 from handlers.setup.steps.policy import POLICY_STEP
 from handlers.setup.workspace import SlackChoice
 from handlers.terminal.init import POLICY_TEMPLATE
@@ -46,7 +46,7 @@ def test_the_policy_keeps_the_templates_comments(wizard: Wizard) -> None:
 
 def test_a_name_with_yaml_in_it_stays_in_a_comment() -> None:
     channel = SlackChoice("C1", "x", "#x: [y] \\1 # z")
-    text = policy_text(PolicyAnswers(channel, [BOB], BOB, 'o"neil: x', BOB))
+    text = policy_text(channel, [BOB], BOB, 'o"neil: x', BOB)
     policy = parse_policy(text, MANIFEST)
     assert (policy.channel, policy.operators) == ("C1", {'o"neil: x': "U0BOB"})
 
