@@ -20,7 +20,7 @@ MAX_PAGES = 15  # of 1,000 channels each; Slack allows 20 calls a minute, and th
 
 def check_channels(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
     """Check, for each channel in the policy, whether it exists and the bot is a member."""
-    us, named = workspace.require_identity(), _named_channels(policy)
+    us, named = workspace.identity(), _named_channels(policy)
     for channel_id in [channel_id for channel_id in named if not channel_id.startswith("#")]:
         room = _fetch_channel(workspace.client, channel_id)
         yield _check_channel(f"#{room['name']} ({channel_id})" if room else channel_id, named.pop(channel_id), room, us)

@@ -37,7 +37,7 @@ def check_token(settings: Settings, workspace: WorkspaceProbe | None) -> Iterato
 
 def check_scopes(workspace: WorkspaceProbe, manifest: Path) -> Iterator[Diagnosis]:
     """Check which scopes in manifest.yml the token lacks, and which extra ones it has."""
-    has = workspace.require_identity().scopes
+    has = workspace.identity().scopes
     try:
         required = required_scopes(manifest)
     except OSError:

@@ -24,7 +24,6 @@ MAX_PEOPLE = 40  # Slack allows about 100 calls to users.info a minute, and the 
 
 def check_people(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosis]:
     """Check whether the people that the policy lists by ID can act."""
-    workspace.require_identity()
     ids = sorted(policy.all_slack_ids() - policy.user_groups())
     bad = [diagnosis for user_id in ids[:MAX_PEOPLE] if (diagnosis := _check_person(workspace, policy, user_id))]
     yield from bad
@@ -51,7 +50,7 @@ def _check_person(workspace: WorkspaceProbe, policy: Policy, user_id: str) -> Di
             "Copy the ID again in Slack: profile → ⋮ → Copy member ID.",
         )
     label = f"{user_id}, {user.get('real_name') or user.get('name') or 'no name'} ({places})"
-    home = workspace.require_identity().team
+    home = workspace.identity().team
     faults = [
         (user.get("deleted"), "is deactivated"),
         (user.get("is_bot") or user_id == "USLACKBOT", "is a bot, so it can't decide"),
@@ -75,7 +74,7 @@ def check_groups(workspace: WorkspaceProbe, policy: Policy) -> Iterator[Diagnosi
 
     Then check for rules that the groups' members can't meet, which the file alone doesn't show.
     """
-    us = workspace.require_identity()
+    us = workspace.identity()
     if not policy.user_groups():
         raise CheckSkippedError("The policy doesn't list any user groups.")
     try:

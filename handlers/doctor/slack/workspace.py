@@ -80,13 +80,6 @@ class WorkspaceProbe:
             raise self._identity
         return self._identity
 
-    def require_identity(self) -> BotIdentity:
-        """Return the bot's identity, for checks that depend on it. Raises CheckSkippedError if it's unknown."""
-        try:
-            return self.identity()
-        except Exception:  # the check of the token reports it
-            raise CheckSkippedError("Not checked: this needs a token that Slack accepts.") from None
-
     def _fetch_identity(self) -> BotIdentity:
         answer = call_slack(self.client, self.client.auth_test)
         headers = {str(name).lower(): value for name, value in answer.headers.items()}
@@ -143,7 +136,10 @@ def open_workspace(settings: Settings, now: Callable[[], datetime]) -> Workspace
 def require_workspace(workspace: WorkspaceProbe | None) -> WorkspaceProbe:
     if workspace is None:
         raise CheckSkippedError("Not checked: this needs the bot's token.")
-    workspace.require_identity()
+    try:
+        workspace.identity()
+    except Exception:  # the check of the token reports it
+        raise CheckSkippedError("Not checked: this needs a token that Slack accepts.") from None
     return workspace
 
 
