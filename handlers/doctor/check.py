@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -69,9 +70,7 @@ def exit_code(diagnoses: Iterable[Diagnosis]) -> int:
 
 def summarize_diagnoses(diagnoses: Iterable[Diagnosis]) -> str:
     """Return the report's last line, which says how many parts are in each state except OK."""
-    count = dict.fromkeys(DiagnosisState, 0)
-    for diagnosis in diagnoses:
-        count[diagnosis.state] += 1
+    count = Counter(diagnosis.state for diagnosis in diagnoses)
     counts = [pluralize(count[state], *words) for state, words in _STATE_WORDS.items() if count[state]]
     bad = count[DiagnosisState.ERROR] + count[DiagnosisState.NO_REPLY]
     summary = ", ".join(counts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from threading import Lock
 
 from bot.domain.core.numbers import pluralize
@@ -19,7 +20,7 @@ from bot.registry.mlflow.permissions import (
     Login,
     OtherUserClient,
 )
-from bot.registry.mlflow.probe import MlflowProbe, ProbeResponse
+from bot.registry.mlflow.probe import MlflowProbe
 from bot.settings import Settings
 from handlers.doctor.check import CheckSkippedError, Diagnosis, DiagnosisState, DoctorCheck, join_names, ok, warning
 from handlers.doctor.mlflow import model_names, models_covered_by, open_probe, require_answer
@@ -150,10 +151,7 @@ def _can_transition_warning(name: str, models: str) -> Diagnosis:
 
 def _check_other_users(probe: MlflowProbe, covered_models: list[str]) -> Iterator[Diagnosis]:
     """Check which other users can transition a covered model, as far as MLflow shows their permissions."""
-
-    def ask(path: str, params: Mapping[str, str]) -> ProbeResponse:
-        return probe.get(path, params, _MAX_USER_LIST_LENGTH)
-
+    ask = partial(probe.get, max_length=_MAX_USER_LIST_LENGTH)
     me = mlflow.current_account(ask)
     everyone = mlflow.list_accounts(ask) if me else None
     if me is None or everyone is None:
