@@ -45,10 +45,6 @@ class Prompts:
             return self._read(lambda: getpass.getpass(f"{question}: "))
         return self.ask(question)
 
-    def pause(self, question: str) -> None:
-        """Wait for Enter. Raises Misconfigured if the input has ended."""
-        self.ask(question)
-
     def _read(self, read: Callable[[], str]) -> str:
         try:
             return read().strip()

@@ -25,4 +25,4 @@ def _show(diagnoses: list[Diagnosis]) -> None:
     console.write_output(console.render(lambda _: render_diagnoses(diagnoses, is_terminal=is_terminal)))
 
 
-DOCTOR_STEP = SetupStep(_check_all, lambda state: state.prompts.pause("Press Enter to check again"))
+DOCTOR_STEP = SetupStep(_check_all, lambda state: state.prompts.ask("Press Enter to check again"))

@@ -55,7 +55,7 @@ class SetupStep:
     """A step. `check` returns a sentence if it's finished; otherwise, it raises StepPendingError, and `ask` follows."""
 
     check: Callable[[SetupState], str]
-    ask: Callable[[SetupState], None]
+    ask: Callable[[SetupState], object]
 
 
 def finish(step: SetupStep, state: SetupState) -> None:
@@ -72,6 +72,6 @@ def finish(step: SetupStep, state: SetupState) -> None:
                 step.ask(state)
         except Unreachable as error:
             state.prompts.problem(error_sentence(error))
-            state.prompts.pause("Press Enter to try again")
+            state.prompts.ask("Press Enter to try again")
     state.save()
     state.prompts.done(sentence)
