@@ -231,8 +231,8 @@ class Policy(StrictModel):
         return _longest_match(self.models, model)
 
     def channel_for(self, model: str) -> str:
-        """Return the channel for `model`."""
-        return self.rules_for(model).channel or self.channel
+        """Return the channel for `model`, or the default channel if the name is empty."""
+        return (self.rules_for(model).channel if model else None) or self.channel
 
     def on_call_for(self, model: str) -> list[str]:
         """Return the roles and IDs to mention in alerts about `model`, or about a source if `model` is empty."""

@@ -49,13 +49,10 @@ class MonitorRecorder:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def channel_of(self, model: str) -> str:
-        """Return a model's channel, or the default channel for an empty name."""
-        return self._context.policy.channel_for(model) if model else self._context.policy.channel
-
     def announce(self, tx: LedgerTransaction, monitor: Monitor, key_suffix: str, sentence: Sentence) -> str:
         """Post a sentence in the channel of the monitor's model; return the message's ordering key."""
-        note = channel_message(f"monitor:{monitor.id}:{key_suffix}", self.channel_of(monitor.model), sentence)
+        channel = self._context.policy.channel_for(monitor.model)
+        note = channel_message(f"monitor:{monitor.id}:{key_suffix}", channel, sentence)
         tx.add_message(note)
         return note.lane
 
@@ -155,7 +152,7 @@ class MonitorRecorder:
     def _post(self, tx: LedgerTransaction, incident: Incident, key_suffix: str, reply: OutboxMessage) -> None:
         if incident.doing in {IncidentStatus.LOGGED, IncidentStatus.SILENCED} and tx.message_ref(incident.id) is None:
             return
-        tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)), reply)
+        tx.add_message(incident_message(incident, key_suffix, self._context.policy.channel_for(incident.model)), reply)
 
 
 class MonitorArming:
@@ -233,9 +230,7 @@ class MonitorArming:
                 )
             )
             sentence = incident_messages.breaker_reset(model, by)
-            tx.add_message(
-                channel_message(f"breaker:{self._context.new_id()}", self._recorder.channel_of(model), sentence)
-            )
+            tx.add_message(channel_message(f"breaker:{self._context.new_id()}", policy.channel_for(model), sentence))
         return sentence
 
 

@@ -304,7 +304,7 @@ def _trip_breaker(
     breaker = TrippedBreaker(model="" if is_of_all else inputs.model, at=result.at, why=why)
     if not writer.tx.trip_breaker(breaker):
         return
-    key, channel = f"tripped:{breaker.model}:{result.at.isoformat()}", writer.channel_of(breaker.model)
+    key, channel = f"tripped:{breaker.model}:{result.at.isoformat()}", writer.context.policy.channel_for(breaker.model)
     message = words.breaker_tripped(breaker, incident_link(incident, channel, "See the incident"))
     writer.tx.add_message(channel_message(key, channel, message))
     writer.tx.add_audit_event(

@@ -105,12 +105,8 @@ class IncidentWriter:
         self._post(incident, key_suffix)
 
     def _post(self, incident: Incident, key_suffix: str) -> None:
-        self.tx.add_message(incident_message(incident, key_suffix, self.channel_of(incident.model)))
+        self.tx.add_message(incident_message(incident, key_suffix, self.context.policy.channel_for(incident.model)))
         self.has_messages = True
-
-    def channel_of(self, model: str) -> str:
-        """Return a model's channel, or the default channel for an empty name."""
-        return self.context.policy.channel_for(model) if model else self.context.policy.channel
 
     def say(self, incident: Incident, key_suffix: str, sentence: Sentence) -> None:
         """Post a sentence in an incident's thread."""

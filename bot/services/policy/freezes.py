@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.audit.events import Event, EventTag
 from bot.domain.commands.policy import FreezeModel, UnfreezeModel
-from bot.domain.core.actors import Actor, Caller, actor_of
+from bot.domain.core.actors import Caller, actor_of
 from bot.domain.core.cron_windows import cron_window_at
 from bot.domain.core.errors import BadInput
 from bot.domain.core.sentence import Name, Sentence, join_sentences, say
@@ -68,12 +68,12 @@ class Freezes:
         with self._context.ledger.write() as tx:
             lifted = [freeze for freeze in tx.freezes() if freeze.model == model and freeze.is_active(now)]
             for freeze in lifted:
-                self._lift(tx, freeze, by, now)
+                tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
                 tx.add_audit_event(self._freeze_event(EventTag.UNFROZEN, caller, freeze, command.reason, origin))
                 self._announce(
                     tx, freeze, policy_messages.unfreeze_announcement(freeze, by, command.reason), "unfrozen"
                 )
-            remaining = self._remaining_freeze(tx, model, now)
+            remaining = active_freeze(model, tx.freezes(), self._context.policy, now) if model else None
         if not lifted:
             raise BadInput(remaining.description if remaining else _nothing_to_unfreeze(model))
         announcement = policy_messages.unfreeze_announcement(lifted[0], by, command.reason)
@@ -118,16 +118,10 @@ class Freezes:
         self._last_redraw = (policy, now, state)
         return len(cards)
 
-    def _remaining_freeze(self, tx: LedgerTransaction, model: str | None, now: datetime) -> ActiveFreeze | None:
-        return active_freeze(model, tx.freezes(), self._context.policy, now) if model else None
-
-    def _lift(self, tx: LedgerTransaction, freeze: Freeze, by: Actor, now: datetime) -> None:
-        tx.save_freeze(replace(freeze, lifted_at=now, lifted_by=by))
-
     def _announce(self, tx: LedgerTransaction, freeze: Freeze, sentence: Sentence, trigger: str) -> None:
         """Post the announcement in the channel, and redraw the cards of pending Production requests."""
         policy = self._context.policy
-        channel = policy.channel_for(freeze.model) if freeze.model else policy.channel
+        channel = policy.channel_for(freeze.model or "")
         tx.add_message(channel_message(f"{trigger}:{freeze.id}", channel, sentence))
         for request in tx.requests(model=freeze.model, states=[RequestState.PENDING], limit=MAX_REDRAWN_CARDS):
             if request.target is Stage.PRODUCTION:
