@@ -173,7 +173,9 @@ class Command(BaseModel):
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name, the pydantic field, and how it's typed."""
         for name, field in cls.model_fields.items():
-            yield name, field, next(item for item in field.metadata if isinstance(item, Argument))
+            for item in field.metadata:
+                if isinstance(item, Argument):
+                    yield name, field, item
 
     @classmethod
     def explanation(cls) -> str:

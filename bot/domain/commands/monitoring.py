@@ -108,7 +108,7 @@ class MonitorAdd(_RuleCommand):
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name, the pydantic field, and how it's typed, including the rule's fields."""
-        yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
+        yield from super().arguments()
         yield from rule_flags(with_defaults=True)
 
     @classmethod
@@ -142,7 +142,7 @@ class MonitorEdit(_RuleCommand):
     @classmethod
     def arguments(cls) -> Iterator[tuple[str, FieldInfo, Argument]]:
         """Yield each field's name, the pydantic field, and how it's typed, including the rule's fields."""
-        yield from (argument for argument in _declared_args(cls) if argument[0] != "settings")
+        yield from super().arguments()
         yield from rule_flags(with_defaults=False)
 
     @classmethod
@@ -174,13 +174,6 @@ class MonitorEdit(_RuleCommand):
         return build_rule(
             {field: value for field, value in (current | changed).items() if field not in unset} | {"name": rule.name}
         )
-
-
-def _declared_args(command: type[Command]) -> Iterator[tuple[str, FieldInfo, Argument]]:
-    for name, field in command.model_fields.items():
-        for arg in field.metadata:
-            if isinstance(arg, Argument):
-                yield name, field, arg
 
 
 # -- the other verbs ---------------------------------------------------------------------------------------------------

@@ -253,7 +253,7 @@ def _decide_approver(profile: Profile, access_target: AccessTarget, policy: Poli
         return own
     if not _is_named(profile, rule.approvers, policy):
         words = "Only approvers can decide this: {who}."
-        return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers), "no one is listed")
+        return _refuse_with_names("not an approver", words, policy.expand_roles(rule.approvers))
     return _allow("approver")
 
 
@@ -270,7 +270,7 @@ def _decide_rollback_or_admin(profile: Profile, access_target: AccessTarget, pol
     if _is_named(profile, names, policy):
         return _allow("rollback")
     words = "Only people who can roll back can do this: {who}."
-    return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names), "no one is listed")
+    return _refuse_with_names("not in rollback.by", words, policy.expand_roles(names))
 
 
 def _decide_overrider(profile: Profile, access_target: AccessTarget, policy: Policy) -> AccessDecision:
@@ -298,14 +298,11 @@ def _decide_reviewer(profile: Profile, access_target: AccessTarget, policy: Poli
     reviewers = reviewer_ids(access_target, policy)
     if _is_own(profile, access_target, policy):
         return _refuse_with_names(
-            "own request",
-            "You used break glass, so someone else has to review it: {who}.",
-            reviewers,
-            "no one is listed",
+            "own request", "You used break glass, so someone else has to review it: {who}.", reviewers
         )
     if not _is_named(profile, reviewers, policy):
         words = "Only approvers and admins can review this: {who}."
-        return _refuse_with_names("not a reviewer", words, reviewers, "no one is listed")
+        return _refuse_with_names("not a reviewer", words, reviewers)
     return _allow("reviewer")
 
 
@@ -393,7 +390,7 @@ def _refuse(rule: str, template: str) -> AccessDecision:
     return AccessDecision(False, rule, say(template))
 
 
-def _refuse_with_names(rule: str, template: str, ids: Iterable[str], if_nobody: str) -> AccessDecision:
+def _refuse_with_names(rule: str, template: str, ids: Iterable[str]) -> AccessDecision:
     """Return the refusal that lists who can do it, or says `if_nobody` if no one can."""
     people: list[object] = [Mention(user_id) for user_id in sorted(ids)]
-    return AccessDecision(False, rule, say(template, who=people or [if_nobody]))
+    return AccessDecision(False, rule, say(template, who=people or ["no one is listed"]))

@@ -98,9 +98,6 @@ class PolicySide:
     def rules(self) -> ModelRules:
         return ModelRules() if self.pattern is None else self.policy.models[self.pattern]
 
-    def expand_roles(self, names: list[str]) -> frozenset[str]:
-        return self.policy.expand_roles(names)
-
 
 def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[PolicyChange]:
     models = ChangeTarget(path, say("{pattern}", pattern=Code(new.pattern or "")))
@@ -108,7 +105,7 @@ def model_rule_changes(old: PolicySide, new: PolicySide, path: str) -> Iterator[
         name = say("{stage} of {pattern}", stage=stage, pattern=Code(new.pattern or ""))
         place = ChangeTarget(f"{path}.{stage.value.lower()}", name)
         yield from _stage_rule_changes(old, new, old.rules.rule(stage), new.rules.rule(stage), place)
-    before, after = (side.expand_roles(side.rules.rollback_names) for side in (old, new))
+    before, after = (side.policy.expand_roles(side.rules.rollback_names) for side in (old, new))
     for loosens, sentence in people_changes(before, after, "people who can roll back"):
         yield models.change("rollback", ChangeKind.ROLLBACK, loosens, sentence)
     yield from _monitor_changes(old.rules, new.rules, models)
@@ -126,7 +123,9 @@ def _stage_rule_changes(
     old: PolicySide, new: PolicySide, before: TargetRule | None, after: TargetRule | None, place: ChangeTarget
 ) -> Iterator[PolicyChange]:
     """Yield the changes to a stage's rule; if either side has no approvers, only the change in approvers matters."""
-    was, now = (side.expand_roles(rule.approvers if rule else []) for side, rule in ((old, before), (new, after)))
+    was, now = (
+        side.policy.expand_roles(rule.approvers if rule else []) for side, rule in ((old, before), (new, after))
+    )
     if not was or not now or before is None or after is None:
         if was or now:
             people = [[Mention(user_id) for user_id in sorted(ids)] or "no one" for ids in (was, now)]
@@ -140,7 +139,7 @@ def _stage_rule_changes(
         ("override", ChangeKind.OVERRIDE, "people who can override gates"),
     )
     for key, kind, whom in keys:
-        was, now = old.expand_roles(getattr(before, key)), new.expand_roles(getattr(after, key))
+        was, now = old.policy.expand_roles(getattr(before, key)), new.policy.expand_roles(getattr(after, key))
         for loosens, sentence in people_changes(was, now, whom):
             yield place.change(key, kind, loosens, sentence)
 

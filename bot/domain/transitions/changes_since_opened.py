@@ -8,6 +8,7 @@ from bot.domain.core.sentence import Code, Sentence, say
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
+from bot.domain.transitions.drift import stage_label
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 
 
@@ -37,8 +38,8 @@ def change_since_opened(
     return say(
         "{v} moved from {old} to {new} on {when}, after this was requested.",
         v=Code(f"v{transition.version}"),
-        old=_stage_label(transition.from_stage),
-        new=_stage_label(transition.target),
+        old=stage_label(transition.from_stage),
+        new=stage_label(transition.target),
         when=transition_time(transition),
     )
 
@@ -70,7 +71,3 @@ def _is_relevant_observation(request: Request, transition: Transition) -> bool:
     if transition.target is request.target:
         return transition.version != request.incumbent
     return transition.from_stage is request.target and request.incumbent is not None
-
-
-def _stage_label(stage: Stage) -> str:
-    return "no stage" if stage is Stage.NONE else stage.value

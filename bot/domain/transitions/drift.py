@@ -190,7 +190,7 @@ def drift_lines(
     for number, stage in sorted(current.stages.items()):
         old_stage = expected.stages.get(number, Stage.NONE)
         if stage is not old_stage:
-            was, now = _stage_label(old_stage), _stage_label(stage)
+            was, now = stage_label(old_stage), stage_label(stage)
             lines.append(say("{v} moved from {was} to {now}.", v=Code(f"v{number}"), was=was, now=now))
     lost = sorted(set(before.stages) - set(current.stages))
     lines += [_deleted_line(before, lost)] if lost else []
@@ -341,7 +341,8 @@ def kept_holders(transitions: Iterable[Transition]) -> dict[Stage, frozenset[int
     return kept
 
 
-def _stage_label(stage: Stage) -> str:
+def stage_label(stage: Stage) -> str:
+    """Name a stage in a sentence about a move."""
     return "no stage" if stage is Stage.NONE else str(stage)
 
 

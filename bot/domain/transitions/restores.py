@@ -140,20 +140,20 @@ def _stage_discrepancies(facts: RestoreFacts, aliases: Mapping[Stage, str]) -> I
         expected_stage, now = expected.stages.get(number, Stage.NONE), current_stages.get(number)
         if now is expected_stage or any(stages.get(number) is now for stages in halfway):
             continue
-        where = say("isn't in {product}") if now is None else say("is in {stage} in {product}", stage=_stage_label(now))
+        where = (
+            say("isn't in {product}")
+            if now is None
+            else say("is in {stage} in {product}", stage=drift.stage_label(now))
+        )
         line = say(
             "{model} {v} {where}, but this ledger has it in {was}.",
             model=Name(snapshot.model),
             v=Code(f"v{number}"),
             where=where,
-            was=_stage_label(expected_stage),
+            was=drift.stage_label(expected_stage),
         )
         key = f"stage:{snapshot.model}:{number}:{expected_stage.value}:{now.value if now else 'gone'}"
         yield Discrepancy(key=key, kind=HoldKind.UNEXPLAINED, sentence=line, since=snapshot.at)
-
-
-def _stage_label(stage: Stage) -> str:
-    return "no stage" if stage is Stage.NONE else str(stage)
 
 
 def anchor_discrepancy(anchored_head: AnchoredHead, known_hash: str | None) -> Discrepancy | None:

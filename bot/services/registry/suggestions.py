@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from bot.domain.commands.base import is_version_ref
 from bot.domain.core.errors import BadInput, RegistrarError, UnknownModel, UnknownVersion
 from bot.domain.policy.gate_config import VALIDATION_PREFIX, MetricGate
 from bot.domain.registry.menu_options import Choice, best_by_metric, matching_choices, version_choices
@@ -20,7 +21,6 @@ from bot.domain.registry.model import (
     VersionInfo,
     VersionRef,
     check_model_name,
-    parse_version_ref,
     resolve_version,
 )
 from bot.domain.rollbacks.rollback import is_still_there, rollback_targets, serving_periods
@@ -64,7 +64,7 @@ class Suggestions:
         """Return the models that match what was typed. Raises LedgerUnavailable."""
         with self._context.ledger.read() as reader:
             names = reader.model_names()
-        return matching_choices([Choice(name, name) for name in names], typed, _accepted_by(check_model_name))
+        return matching_choices([Choice(name, name) for name in names], typed, _is_model_name)
 
     def versions(self, model: str, typed: str, target: Stage) -> list[Choice]:
         """Return the model's versions that match what was typed, newest first.
@@ -74,7 +74,7 @@ class Suggestions:
         with self._context.ledger.read() as reader:
             versions = self._versions(model, reader.registry_snapshot(model))
             choices = self._version_choices(reader, model, versions, self._best_notes(model, target))
-        return matching_choices(choices, typed, _accepted_by(parse_version_ref))
+        return matching_choices(choices, typed, is_version_ref)
 
     def rollback_targets(self, model: str, typed: str) -> list[Choice]:
         """Return the rollback targets that match what was typed, the one that served most recently first.
@@ -92,7 +92,7 @@ class Suggestions:
             numbers = dict.fromkeys(period.version for period in ended if period.version not in blocked | serving)
             served = [versions[number] for number in numbers if number in versions]
             choices = self._version_choices(reader, model, served, default)
-        return matching_choices(choices, typed, _accepted_by(parse_version_ref))
+        return matching_choices(choices, typed, is_version_ref)
 
     def metrics(self, model: str, typed: str) -> list[Choice]:
         """Return the matching metrics that the model's runs logged, its gates check, or its monitors read."""
@@ -195,14 +195,9 @@ class Suggestions:
         return [gate.metric for gate in gates if not gate.metric.startswith(VALIDATION_PREFIX)]
 
 
-def _accepted_by(parse: Callable[[str], object]) -> Callable[[str], bool]:
-    """Return a function that returns whether `parse` accepts a text."""
-
-    def is_accepted(text: str) -> bool:
-        try:
-            parse(text)
-        except BadInput:
-            return False
-        return True
-
-    return is_accepted
+def _is_model_name(text: str) -> bool:
+    try:
+        check_model_name(text)
+    except BadInput:
+        return False
+    return True
