@@ -91,18 +91,6 @@ def highest_semver(existing: Iterable[str]) -> str | None:
     return max(candidates)[2] if candidates else None
 
 
-def bump_reasons(
-    new: BuildFacts, old: BuildFacts, is_better: IsBetter, *, old_label: object = "the previous version"
-) -> list[BumpReason]:
-    """Return what `new` changes from `old`, most significant first, then what couldn't be compared (as PATCH).
-
-    `is_better(metric, a, b)` returns whether `a` is better than `b`; it's never called with NaN. `old_label` is how
-    sentences refer to `old`. The list is empty if the builds are identical and all their facts are known.
-    """
-    gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, old_label)]
-    return _sorted_bump_reasons(new, old, is_better) + gaps
-
-
 def propose_semver(
     new: BuildFacts,
     base: BaseVersion | None,
@@ -114,7 +102,8 @@ def propose_semver(
     """Propose a semver for `new`: the highest of `existing` and the base's, raised by what changed since `base`.
 
     `override` is the bump that a person chose, if any; the reasons then include the bump that the rules propose. If
-    there are no semvers yet, the result is always 1.0.0. See `bump_reasons` for `is_better`.
+    there are no semvers yet, the result is always 1.0.0. `is_better(metric, a, b)`
+    returns whether `a` is better than `b`; it's never called with NaN.
     """
     top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:

@@ -20,11 +20,9 @@ from bot.domain.core.backoff import Backoff
 from bot.domain.core.ci_run import pack_ci_run
 from bot.domain.core.errors import (
     BadInput,
-    FilesUnreachable,
     GateFailed,
     Refused,
     RegistrarError,
-    RegistryUnreachable,
     UnknownRequest,
     Unreachable,
 )
@@ -278,9 +276,7 @@ class CommandQueue:
 
     def _retry_later(self, queued: QueuedCommand, error: Unreachable | None) -> None:
         """Schedule a retry: soon if the registry is unavailable, since a probe comes first; otherwise, with backoff."""
-        is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
-        if is_lost:
-            self._context.availability.mark_unavailable()
+        is_lost = self._context.availability.note_failure(error)
         delay = BACKOFF.delay(1 if is_lost else queued.attempts + 1)
         retried = replace(queued, attempts=queued.attempts + 1, not_before=self._context.clock.now() + delay)
         with self._context.ledger.write() as tx:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from bot.domain.core.errors import RegistrarError, Unreachable
+from bot.domain.core.errors import FilesUnreachable, RegistrarError, RegistryUnreachable, Unreachable
 from bot.ports import ModelRegistry
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,12 @@ class RegistryAvailability:
         self.is_unavailable = False
         self._probes: list[threading.Thread] = []
 
-    def mark_unavailable(self) -> None:
-        """Remember that a call couldn't reach the registry."""
-        self.is_unavailable = True
+    def note_failure(self, error: Exception | None) -> bool:
+        """Return whether a call failed because the registry isn't responding (not only its files), and remember it."""
+        is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
+        if is_lost:
+            self.is_unavailable = True
+        return is_lost
 
     def is_available(self, registry: ModelRegistry, timeout: float = PROBE_TIMEOUT) -> bool:
         """Return whether pending work can be tried; if the registry was down, probe it for up to `timeout` seconds.

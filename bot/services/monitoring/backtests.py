@@ -42,9 +42,8 @@ from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
-from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.checks import SourceReader, to_term
+from bot.services.monitoring.checks import SourceReader, build_query, to_term
 
 UNKNOWN_TRANSITION = "unknown"  # the transition that began the term of a version that isn't in the ledger
 
@@ -116,7 +115,7 @@ class Backtester:
     def _read_source_history(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
     ) -> tuple[list[Point | CountPoint], Sentence | None]:
-        rule, query = monitor.rule, _to_query(monitor, version, since, until)
+        rule, query = monitor.rule, build_query(monitor, version, since, until)
         try:
             answer = self._sources.history(rule.source, query, rule.every)
         except RegistrarError as error:
@@ -127,22 +126,6 @@ class Backtester:
 
 
 # -- what is replayed --------------------------------------------------------------------------------------------------
-
-
-def _to_query(monitor: Monitor, version: int, since: datetime, until: datetime) -> Query:
-    """Return the query for a version's readings in a monitor's source, from `since` to `until`."""
-    rule = monitor.rule
-    return Query(
-        monitor=monitor.id,
-        source=rule.source,
-        model=monitor.model,
-        version=version,
-        query=rule.query,
-        of=rule.of,
-        since=since,
-        until=until,
-        timeout=rule.timeout,
-    )
 
 
 def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> list[CheckValue]:

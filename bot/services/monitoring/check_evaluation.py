@@ -36,7 +36,7 @@ from bot.domain.monitoring.rules.time_series import TimeSeries, to_time_series
 from bot.ports import LedgerReader as Ledger
 from bot.ports import Query
 from bot.services.core.context import Context
-from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader, current_term
+from bot.services.monitoring.checks import CheckResult, ClaimedCheck, SourceReader, build_query, current_term
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class CheckEvaluator:
             if term is None:
                 answers[at] = Answer()
             else:
-                queries[at] = _build_query(check, term, now)
+                queries[at] = build_query(check.monitor, term.version, *_query_span(check, term, now))
         for attempt in range(1 + max((check.monitor.rule.retries for check in checks), default=0)):
             pending = [
                 at
@@ -350,22 +350,6 @@ def _idle_result(check: ClaimedCheck, now: datetime) -> CheckResult:
 
 def _current_terms(reader: Ledger, models: Iterable[str]) -> dict[str, ProductionTerm | None]:
     return {model: current_term(reader, model) for model in models}
-
-
-def _build_query(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> Query:
-    since, until = _query_span(check, term, now)
-    rule = check.monitor.rule
-    return Query(
-        monitor=check.monitor.id,
-        source=rule.source,
-        model=check.monitor.model,
-        version=term.version,
-        query=rule.query,
-        of=rule.of,
-        since=since,
-        until=until,
-        timeout=rule.timeout,
-    )
 
 
 def _query_span(check: ClaimedCheck, term: ProductionTerm, now: datetime) -> tuple[datetime, datetime]:

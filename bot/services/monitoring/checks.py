@@ -149,6 +149,22 @@ class SourceReader(Protocol):
         ...
 
 
+def build_query(monitor: Monitor, version: int, since: datetime, until: datetime) -> Query:
+    """Return the query for a version's readings in a monitor's source, from `since` to `until`."""
+    rule = monitor.rule
+    return Query(
+        monitor=monitor.id,
+        source=rule.source,
+        model=monitor.model,
+        version=version,
+        query=rule.query,
+        of=rule.of,
+        since=since,
+        until=until,
+        timeout=rule.timeout,
+    )
+
+
 def current_term(reader: Ledger, model: str) -> ProductionTerm | None:
     """Return the term of the version now in Production, according to the ledger, or None if there isn't one."""
     period = present_period(reader, model)

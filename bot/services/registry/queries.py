@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from bot.domain.commands.registry import ListModels, ShowModel
 from bot.domain.core.errors import LedgerUnavailable, RegistrarError, UnknownModel
@@ -14,7 +16,6 @@ from bot.domain.promotions.request import OPEN_STATES, Request
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import (
     ModelInfo,
-    ModelPackage,
     RunInfo,
     Stage,
     VersionInfo,
@@ -32,6 +33,8 @@ from bot.services.core.context import Context
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class RegistryQueries:
     """Reads models, versions, and model cards. Changes nothing."""
@@ -41,16 +44,12 @@ class RegistryQueries:
 
     def handlers(self) -> QueryHandlers:
         """Return the handlers for queries about models and versions."""
-        return {ListModels: lambda command: self.models(command.text), ShowModel: self._show}
+        return {ListModels: lambda command: self._context.registry.models(command.text), ShowModel: self._show}
 
     def _show(self, command: ShowModel) -> ModelView | VersionCard:
         if command.version is None:
             return self.model_view(command.model)
         return self.version_card(command.model, command.version)
-
-    def models(self, text: str = "") -> list[ModelInfo]:
-        """Return the models whose names contain `text`."""
-        return self._context.registry.models(text)
 
     def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
         """Return a model and its versions, newest first, with two registry requests.
@@ -104,13 +103,15 @@ class RegistryQueries:
             transitions = reader.transitions(name, stage=Stage.PRODUCTION)
             deployment = last_deployment(transitions, version)
             deployment_votes = tuple(reader.votes(deployment.request)) if deployment and deployment.request else ()
-        package = self._package(version)
+        package = self._read_or_log(version, "files", lambda: self._context.tracker.package(version))
         sources = ModelCardSources(
             version=version,
             model=model,
             run=run,
             package=package,
-            algorithm=self._algorithm(version, run, package),
+            algorithm=self._read_or_log(
+                version, "model file", lambda: self._context.algorithm(version, run or RunInfo(id=""), package)
+            ),
             request=request,
             votes=votes,
             deployment=deployment,
@@ -125,18 +126,12 @@ class RegistryQueries:
             catalog=self._context.policy.metrics_for(name),
         )
 
-    def _package(self, version: VersionInfo) -> ModelPackage | None:
+    def _read_or_log(self, version: VersionInfo, what: str, read: Callable[[], T]) -> T | None:
+        """Return what `read` returns, or None if it fails."""
         try:
-            return self._context.tracker.package(version)
+            return read()
         except RegistrarError as error:
-            log.info("can't read the files of %s v%s: %s", version.model, version.version, error)
-            return None
-
-    def _algorithm(self, version: VersionInfo, run: RunInfo | None, package: ModelPackage | None) -> str | None:
-        try:
-            return self._context.algorithm(version, run or RunInfo(id=""), package)
-        except RegistrarError as error:
-            log.info("can't read the model file of %s v%s: %s", version.model, version.version, error)
+            log.info("can't read the %s of %s v%s: %s", what, version.model, version.version, error)
             return None
 
     def _unknown_model(self, name: str) -> UnknownModel:

@@ -15,10 +15,8 @@ from bot.domain.core.actors import actor_id
 from bot.domain.core.backoff import Backoff
 from bot.domain.core.errors import (
     AlreadyDecided,
-    FilesUnreachable,
     RegistrarError,
     RegistryRefused,
-    RegistryUnreachable,
     SlackNotConnected,
     SlackUnreachable,
     Unreachable,
@@ -118,9 +116,7 @@ class TransitionExecutor:
                 self._release(transition, progress.WAITING_FOR_SLACK, trigger="waiting-for-slack")
             except Unreachable as error:
                 log.warning("transition %s is waiting: %s", transition.id, error)
-                is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
-                if is_lost:
-                    self._context.availability.mark_unavailable()
+                is_lost = self._context.availability.note_failure(error)
                 why = progress.waiting_for_registry(transition)
                 self._release(transition, why, delay=BACKOFF.first if is_lost else None)
                 return False

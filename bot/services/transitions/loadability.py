@@ -20,12 +20,6 @@ from bot.services.core.context import Context
 CACHE_TTL = timedelta(minutes=10)  # runs and files of versions rarely change
 
 
-@dataclass(frozen=True, slots=True)
-class _CachedProblems:
-    at: datetime
-    problems: tuple[Sentence, ...]
-
-
 class RollbackCandidate(NamedTuple):
     """A version that Production could be rolled back to, and the incumbent."""
 
@@ -56,7 +50,7 @@ class LoadabilityChecks:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._cache: dict[tuple[str, int, int | None], _CachedProblems] = {}
+        self._cache: dict[tuple[str, int, int | None], tuple[datetime, tuple[Sentence, ...]]] = {}
         self._lock = threading.Lock()
 
     def problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...]:
@@ -71,7 +65,7 @@ class LoadabilityChecks:
             return cached
         reasons, now = tuple(self._find_problems(model, target, incumbent)), self._context.clock.now()
         with self._lock:
-            self._cache[model, target, incumbent] = _CachedProblems(now, reasons)
+            self._cache[model, target, incumbent] = (now, reasons)
         return reasons
 
     def check_candidates(self, candidates: Iterable[RollbackCandidate]) -> LoadabilityReport:
@@ -102,9 +96,9 @@ class LoadabilityChecks:
     def cached_problems(self, model: str, target: int, incumbent: int | None) -> tuple[Sentence, ...] | None:
         """Return the cached problems, or None if there is no fresh result."""
         with self._lock:
-            cached = self._cache.get((model, target, incumbent))
-        is_fresh = cached is not None and timedelta() <= self._context.clock.now() - cached.at < CACHE_TTL
-        return cached.problems if cached is not None and is_fresh else None
+            checked_at, problems = self._cache.get((model, target, incumbent), (None, None))
+        is_fresh = checked_at is not None and timedelta() <= self._context.clock.now() - checked_at < CACHE_TTL
+        return problems if is_fresh else None
 
     def _find_problems(self, model: str, target: int, incumbent: int | None) -> list[Sentence]:
         registry, reasons, package = self._context.registry, list[Sentence](), None

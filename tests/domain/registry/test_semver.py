@@ -17,11 +17,20 @@ from bot.domain.registry.semver import (
     BuildFacts,
     Bump,
     SemverProposal,
-    bump_reasons,
     highest_semver,
     parse_semver,
 )
-from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
+from tests.support.domain.signatures import (
+    OLD,
+    SAME,
+    build_with_inputs,
+    bump_reasons,
+    is_better,
+    production,
+    proposed,
+    told,
+    why,
+)
 
 
 @pytest.mark.parametrize("base", [None, production(semver=None)])

@@ -6,8 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from bot.domain.registry.semver import MAX_REASONS, BuildFacts, Bump, bump_reasons
-from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
+from bot.domain.registry.semver import MAX_REASONS, BuildFacts, Bump
+from tests.support.domain.signatures import (
+    OLD,
+    SAME,
+    build_with_inputs,
+    bump_reasons,
+    is_better,
+    production,
+    proposed,
+    told,
+    why,
+)
 
 TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.commands.parser import parse_command
+from bot.domain.commands.registry import ListModels
 from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
 from bot.domain.policy.authorization import Permission
@@ -31,7 +32,7 @@ def promote(bench: Bench, version: int) -> None:
 
 def test_models_are_found_by_a_part_of_their_name(bench: Bench) -> None:
     bench.registry.add_model("fraud")
-    assert [model.name for model in bench.lookups.models("RAU")] == ["fraud"]
+    assert [model.name for model in bench.lookups.handlers()[ListModels](ListModels(text="RAU"))] == ["fraud"]
 
 
 def test_a_model_is_shown_with_versions_newest_first_and_their_aliases(bench: Bench) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.registry.model import Signature, SignatureColumn, Stage
-from bot.domain.registry.semver import BaseVersion, BuildFacts, Bump, SemverProposal, bump_reasons, propose_semver
+from bot.domain.registry.semver import (
+    BaseVersion,
+    BuildFacts,
+    Bump,
+    BumpReason,
+    IsBetter,
+    SemverProposal,
+    _missing_facts,
+    _sorted_bump_reasons,
+    propose_semver,
+)
 
 
 def is_better(metric: str, new: float, old: float) -> bool:
@@ -50,6 +60,12 @@ def proposed(
     new: BuildFacts, base: BaseVersion | None = None, taken: tuple[str, ...] = ("1.4.2",), override: Bump | None = None
 ) -> SemverProposal:
     return propose_semver(new, base, taken, override=override, is_better=is_better)
+
+
+def bump_reasons(new: BuildFacts, old: BuildFacts, is_better: IsBetter) -> list[BumpReason]:
+    """Return what `new` changes from `old`, most significant first, then what couldn't be compared (as PATCH)."""
+    gaps = [(Bump.PATCH, gap) for gap in _missing_facts(new, old, "the previous version")]
+    return _sorted_bump_reasons(new, old, is_better) + gaps
 
 
 def told(new: BuildFacts, old: BuildFacts = OLD) -> list[tuple[str, str]]:
