@@ -17,6 +17,7 @@ from bot.domain.commands.parser import build_command, load_command, parse_comman
 from bot.domain.commands.promotions import Approve, Cancel, Promote, Withdraw
 from bot.domain.commands.registry import Compare, ListModels, ShowModel
 from bot.domain.commands.rollbacks import ShowHistory
+from bot.domain.core.actors import Profile
 from bot.domain.core.errors import BadInput, UnknownRequest
 from bot.domain.core.sentence import Sentence
 from bot.domain.monitoring.incident import IncidentStatus
@@ -27,7 +28,7 @@ from bot.domain.promotions.request import Request
 from bot.domain.rollbacks.messages import rollback_started_notice
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.messages import not_archived_confirmation, repair_started_notice
-from bot.services.monitoring.proposals import MonitorProposals
+from bot.registrar import Registrar
 from bot.slack.commands import help_text
 from bot.slack.core.answer import SHARE
 from bot.slack.core.blocks import Message
@@ -182,14 +183,6 @@ def _request_staging(interactions: SlackInteractions, target: ReplyTarget, value
     )
 
 
-def _repair_stage(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    """Make one version the only one in its stage."""
-    caller = interactions.caller(target)
-    model = interactions.registrar.edits.repair_stage(caller, _require_id(value), origin="slack")
-    interactions.execute_transitions_later(target, model)
-    return repair_started_notice()
-
-
 def _read_drift_notice(interactions: SlackInteractions, value: str) -> DriftNotice:
     with interactions.registrar.context.ledger.read() as reader:
         return reader.drift_notice(_require_id(value))
@@ -256,28 +249,30 @@ def _open_form_for(interactions: SlackInteractions, target: ReplyTarget, model: 
     open_promotion_form(interactions, target, {"model": model, "version": str(version), "to": "production"})
 
 
-def _acknowledge(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    caller = interactions.caller(target)
-    sentence = interactions.registrar.monitors.acknowledge(caller, _require_id(value), origin="slack")
-    interactions.deliver_later()
-    return sentence
+def _decision_handler(decide: Callable[[Registrar, Profile, str], Sentence]) -> ClickHandler:
+    """Return a handler for a button that decides on an incident or a proposed monitor, by its ID."""
+
+    def handle(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+        caller = interactions.caller(target)
+        sentence = decide(interactions.registrar, caller, _require_id(value))
+        interactions.deliver_later()
+        return sentence
+
+    return handle
 
 
-def _silence_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    caller = interactions.caller(target)
-    sentence = interactions.registrar.monitors.silence_incident(
-        caller, _require_id(value), SILENCE_DURATION, origin="slack"
-    )
-    interactions.deliver_later()
-    return sentence
+def _transition_handler(
+    start: Callable[[Registrar, Profile, str], str], started: Callable[[], Sentence]
+) -> ClickHandler:
+    """Return a handler for a button that starts a transition; `start` returns the model."""
 
+    def handle(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
+        caller = interactions.caller(target)
+        model = start(interactions.registrar, caller, _require_id(value))
+        interactions.execute_transitions_later(target, model)
+        return started()
 
-def _roll_back(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-    """Execute the rollback that an incident proposes."""
-    caller = interactions.caller(target)
-    model = interactions.registrar.rollbacks.roll_back_for_incident(caller, _require_id(value), origin="slack")
-    interactions.execute_transitions_later(target, model)
-    return rollback_started_notice()
+    return handle
 
 
 def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: str) -> None:
@@ -293,18 +288,6 @@ def _show_incident(interactions: SlackInteractions, target: ReplyTarget, value: 
         return monitoring_answers.incident_details(incident, views)
 
     interactions.answer_later(target, build)
-
-
-def _proposal_handler(decide: Callable[[MonitorProposals], Callable[..., Sentence]]) -> ClickHandler:
-    """Return a handler for a button that decides on a proposed monitor."""
-
-    def handle(interactions: SlackInteractions, target: ReplyTarget, value: str) -> Sentence:
-        caller = interactions.caller(target)
-        sentence = decide(interactions.registrar.proposals)(caller, _require_id(value), origin="slack")
-        interactions.deliver_later()
-        return sentence
-
-    return handle
 
 
 # -- monitors ----------------------------------------------------------------------------------------------------------
@@ -367,7 +350,10 @@ _HANDLERS: dict[str, ClickHandler] = {
     drift_notice.DETAILS: _show_drift_details,
     drift_notice.COMPARE: _compare,
     drift_notice.REQUEST_STAGING: _request_staging,
-    drift_notice.REPAIR_STAGE: _repair_stage,
+    drift_notice.REPAIR_STAGE: _transition_handler(
+        lambda registrar, caller, notice_id: registrar.edits.repair_stage(caller, notice_id, origin="slack"),
+        repair_started_notice,
+    ),
     rollback_card.UNDO_ROLLBACK: _undo_rollback,
     registry_answers.CONFIRM_ARCHIVE: lambda interactions, target, value: interactions.confirm_draft(
         target, _require_id(value)
@@ -379,11 +365,26 @@ _HANDLERS: dict[str, ClickHandler] = {
     history_answer.POST_HERE: _share_timeline,
     monitoring_answers.ADD: lambda interactions, target, _: open_monitor_form(interactions, target, {}),
     monitoring_answers.CHART: _post_chart,
-    incident_card.ACKNOWLEDGE: _acknowledge,
-    incident_card.SILENCE: _silence_incident,
+    incident_card.ACKNOWLEDGE: _decision_handler(
+        lambda registrar, caller, incident_id: registrar.monitors.acknowledge(caller, incident_id, origin="slack")
+    ),
+    incident_card.SILENCE: _decision_handler(
+        lambda registrar, caller, incident_id: registrar.monitors.silence_incident(
+            caller, incident_id, SILENCE_DURATION, origin="slack"
+        )
+    ),
     incident_card.DETAILS: _show_incident,
     incident_card.UNDO: _undo_incident_rollback,
-    incident_card.ROLL_BACK: _roll_back,
-    proposal_card.ADD: _proposal_handler(lambda proposals: proposals.accept),
-    proposal_card.DISMISS: _proposal_handler(lambda proposals: proposals.dismiss),
+    incident_card.ROLL_BACK: _transition_handler(
+        lambda registrar, caller, incident_id: registrar.rollbacks.roll_back_for_incident(
+            caller, incident_id, origin="slack"
+        ),
+        rollback_started_notice,
+    ),
+    proposal_card.ADD: _decision_handler(
+        lambda registrar, caller, proposal_id: registrar.proposals.accept(caller, proposal_id, origin="slack")
+    ),
+    proposal_card.DISMISS: _decision_handler(
+        lambda registrar, caller, proposal_id: registrar.proposals.dismiss(caller, proposal_id, origin="slack")
+    ),
 }
