@@ -143,7 +143,7 @@ class ApiCall:
         policy, now = self.services.policy(), self.services.clock.now()
         try:
             if job := identify_ci_job(self.headers, policy, self.services.id_tokens, now):
-                name, self.verified_run, self._id_token = job.client, job.run, job.token
+                name, self.verified_run, self._id_token = job
             else:
                 name, self.signature = authenticate(self._request, self.body, policy, self.services.environ, now)
         except Refused as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.core.ci_run import CiRun
@@ -15,21 +14,13 @@ from bot.id_tokens import IdToken, IdTokenVerifier, unverified_issuer
 from bot.ports import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class CiJob:
-    """A CI job that makes a call: its client's name, its run as the token describes it, and the token."""
-
-    client: str
-    run: CiRun
-    token: IdToken
-
-
 def identify_ci_job(
     headers: Mapping[str, str], policy: Policy, verifier: IdTokenVerifier, now: datetime
-) -> CiJob | None:
-    """Return the job that makes the call; None if the call has no ID token from an issuer in the policy.
+) -> tuple[str, CiRun, IdToken] | None:
+    """Return the name of the CI job's client, the job's run as its ID token describes it, and the token.
 
-    Raises Refused, or Unreachable if the issuer's keys can't be read.
+    Return None if the call has no ID token from an issuer in the policy. Raises Refused, or Unreachable if the
+    issuer's keys can't be read.
     """
     scheme, _, token = headers.get("authorization", "").partition(" ")
     issuer = unverified_issuer(token.strip())  # only to choose whose keys verify the token
@@ -50,7 +41,7 @@ def identify_ci_job(
         raise Refused(say("No client in the policy matches this ID token's {claims}.", claims=claims))
     if len(matching) > 1:
         raise Refused("Several clients match this ID token. Make the claims of each client different.")
-    return CiJob(matching[0], identities[matching[0]].ci_run(verified.claims), verified)
+    return matching[0], identities[matching[0]].ci_run(verified.claims), verified
 
 
 def use_token(token: IdToken, ledger: Ledger) -> None:
