@@ -9,6 +9,7 @@ from bot.domain.commands.catalog import GROUPS, find_group
 from bot.domain.commands.help import Help
 from bot.domain.commands.parser import find_command
 from bot.domain.core.sentence import Sentence
+from bot.slack.core.answer import MAX_BUTTON_VALUE
 from bot.slack.core.blocks import (
     Message,
     build_message,
@@ -30,7 +31,6 @@ MENU_COMPARE, MENU_HISTORY, MENU_MONITORS, MENU_ROLLBACK = (
 )
 
 OPEN_FORM = "open_form"
-MAX_BUTTON_VALUE = 2000  # characters that Slack keeps in a button
 
 
 def menu() -> Message:

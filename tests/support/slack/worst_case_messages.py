@@ -44,7 +44,7 @@ from bot.registry.mlflow.adapter import links
 from bot.slack.commands import help_text
 from bot.slack.commands.rendering import render
 from bot.slack.core import blocks
-from bot.slack.core.answer import RenderContext
+from bot.slack.core.answer import MAX_BUTTON_VALUE, RenderContext
 from bot.slack.core.blocks import Message
 from bot.slack.monitoring import answers as monitoring_answers
 from bot.slack.monitoring import incident_card
@@ -222,7 +222,7 @@ def helps(name: str) -> Iterator[tuple[str, Message]]:
     """Yield the menu and the help."""
     yield "menu", help_text.menu()
     yield "help", help_text.help_overview()
-    yield "form", help_text.form_offer(say("Missing {what}.", what=TEXTS[name]), "x" * help_text.MAX_BUTTON_VALUE)
+    yield "form", help_text.form_offer(say("Missing {what}.", what=TEXTS[name]), "x" * MAX_BUTTON_VALUE)
     yield "help monitor", help_text.group_help("Monitoring")
     for verb in COMMANDS.values():
         yield f"help {verb.verb}", help_text.command_help(verb)
