@@ -11,14 +11,13 @@ from bot.domain.core.errors import LedgerUnavailable
 from bot.domain.core.sentence import Sentence, links_in, with_urls
 from bot.ports import Ledger, MessageRef
 from bot.slack.core.client import CONNECTION_ERRORS, error_code, is_rate_limited
+from bot.slack.delivery.poster import keep_latest
 
 log = logging.getLogger(__name__)
 
-MAX_REMEMBERED = 100  # links that are kept in memory
-
 
 class MessageLinks:
-    """Fetches permalinks to messages, and caches the latest MAX_REMEMBERED of them."""
+    """Fetches permalinks to messages, and caches the latest ones."""
 
     def __init__(self, client: WebClient, ledger: Ledger) -> None:
         self._client = client
@@ -39,8 +38,7 @@ class MessageLinks:
                 log.warning("can't get the link to a message (%s)", error_code(error))
                 return ""
             self._links[message_ref] = str(answer["permalink"])
-            for oldest in list(self._links)[:-MAX_REMEMBERED]:
-                del self._links[oldest]
+            keep_latest(self._links)
         return self._links[message_ref]
 
     def find(self, message_ref: MessageRef) -> str:

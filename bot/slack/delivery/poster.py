@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 METADATA_TYPE = "registrar_message"  # of the metadata that holds a message's key; the whole workspace can read it
 CALL_TIMEOUT = timedelta(seconds=10)  # the client's time limit
-MAX_REMEMBERED = 100  # cards that are kept in memory
+MAX_REMEMBERED = 100  # cards, and links to messages, that are kept in memory
 PAGE_SIZE = 200  # messages per call, as Slack recommends
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # how far this clock can be ahead of Slack's; beyond that, calls are rejected
 SHORT_WAIT = timedelta(seconds=1)  # until the next attempt, if a message only waits for another one or a shorter form
