@@ -125,7 +125,7 @@ def show_request(
 ) -> Response:
     """Return the status of this client's own request; with `may: [read]`, of any request for the client's models."""
     find_command(call, request_id, only_own="read" not in call.rules.may)
-    return json_response(200, _find_document(call.registrar, request_id))
+    return json_response(200, request_json.find_document(call.registrar.context, request_id))
 
 
 @router.delete(
@@ -150,7 +150,7 @@ def cancel_request(call: Requester, request_id: RequestId) -> Response:
             registrar.schedule_delivery()
     except (AlreadyDecided, BadInput) as error:
         raise _refusal(error) from None
-    return json_response(200, _find_document(registrar, request_id))
+    return json_response(200, request_json.find_document(registrar.context, request_id))
 
 
 @router.get(
@@ -259,7 +259,7 @@ def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, d
         status = _STATUS_BY_CODE.get(queued.error or "", 403)
         raise ApiError(status, request_json.refusal_sentence(queued), kind=queued.error, **fields)
     if queued.state is not QueuedCommandState.WAITING:
-        return 200, _find_document(registrar, queued.id)
+        return 200, request_json.find_document(registrar.context, queued.id)
 
     def execute() -> CommandResult:
         result = registrar.command_queue.execute(queued.id)
@@ -275,11 +275,7 @@ def execute_command(registrar: Registrar, queued: QueuedCommand) -> tuple[int, d
         return 202, waiting or QueuedVersionDocument(ask=queued.id).to_json()
     except RegistrarError as error:
         raise _refusal(error, **fields) from None
-    return 201, _find_document(registrar, queued.id)
-
-
-def _find_document(registrar: Registrar, request_id: str) -> dict[str, Any]:
-    return request_json.find_document(registrar.context.ledger, registrar.context.policy, request_id)
+    return 201, request_json.find_document(registrar.context, queued.id)
 
 
 def find_command(call: ApiCall, request_id: str, *, only_own: bool) -> QueuedCommand:

@@ -16,6 +16,7 @@ from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote, counting_approvals
 from bot.ports import Ledger, QueuedCommand, QueuedCommandState
 from bot.services.core.command_queue import CANCELLED_ERROR
+from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_refusal_code
 from bot.services.registry.registration import registration_event
 from handlers.api.schemas import (
@@ -28,19 +29,19 @@ from handlers.api.schemas import (
 )
 
 
-def find_document(ledger: Ledger, policy: Policy, command_id: str) -> dict[str, Any]:
+def find_document(context: Context, command_id: str) -> dict[str, Any]:
     """Return the document of the request or version that this command led to, or else of the command itself.
 
     Raises KeyError and UnknownRequest, and LookupError if no version was registered.
     """
-    with ledger.read() as reading:
+    with context.ledger.read() as reading:
         queued = reading.queued_command(command_id)
         if queued.request is not None:
             request, votes = reading.request(queued.request), reading.votes(queued.request)
-            return request_document(request, votes, policy, card_refusal_code(reading, request))
+            return request_document(request, votes, context.policy, card_refusal_code(reading, request))
     if is_promotion(queued):
-        return command_document(queued, policy)
-    return version_document(ledger, queued, queued.outcome)
+        return command_document(queued, context.policy)
+    return version_document(context.ledger, queued, queued.outcome)
 
 
 def is_promotion(queued: QueuedCommand) -> bool:

@@ -209,4 +209,4 @@ class ToolCall:
         self.call.rules = context.policy.clients.get(self.call.client.name, ApiClient())
         self.call.require_right("read requests", ("request", "read"))
         find_command(self.call, request_id, only_own="read" not in self.call.rules.may)
-        return request_json.find_document(context.ledger, context.policy, request_id)
+        return request_json.find_document(context, request_id)

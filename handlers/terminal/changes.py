@@ -140,7 +140,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
     queued = _open_request(session, caller, command)
 
     def look(voter: Caller | None = None) -> dict[str, Any]:
-        document = request_json.find_document(context.ledger, context.policy, queued.id)
+        document = request_json.find_document(context, queued.id)
         if (
             not command.approver
             or document["state"] != RequestState.PENDING.value
@@ -148,7 +148,7 @@ def _promote(session: TerminalSession, command: PromoteFromTerminal, output_form
         ):
             return document
         _approve_own_request(session, voter or session.caller(), queued.id)
-        return request_json.find_document(context.ledger, context.policy, queued.id)
+        return request_json.find_document(context, queued.id)
 
     document = look(caller)
     if not command.wait:
