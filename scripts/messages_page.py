@@ -1,20 +1,20 @@
-"""The pages that list every sentence people can see, with example values, for an editor to read in one sitting.
+"""The page of every sentence that people can see, each with example values, for an editor to read in one sitting.
 
 The sentences are read from the source: the templates of `say`, and every other text of three words or more that isn't a
-docstring. A placeholder's value comes from the call if it's written there; otherwise, from message_values.toml.
+docstring. message_examples.py fills in their values.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 from scripts.markdown import MADE, ROOT, SOURCE, table
+from scripts.message_examples import example, logged, said, templates
+from scripts.message_source import FUNCTION, Scope, arguments_of, called_name, module
 
 FOLDERS = ("bot/domain", "bot/services", "bot/slack", "bot", "handlers")
 # Texts for programs: styles and markup, SQL, protocols, and the pages of MLflow's own API.
@@ -26,6 +26,7 @@ FOR_PROGRAMS = (
     "bot/registry/contract/",
     "handlers/web/",
     "handlers/demo/",
+    "handlers/terminal/command_line/completion.py",  # scripts for shells
 )
 # By title, the paths of an area's texts; the first that matches applies.
 _PACKAGES = "bot/(?:domain|services|slack)"
@@ -44,21 +45,24 @@ AREAS = {
     "HTTP API": "handlers/api|bot/id_tokens|bot/webhook_sender|bot/http_client",
     "Starting and storing": "bot|handlers",
 }
-EXAMPLE_VALUES: dict[str, str] = tomllib.loads((ROOT / "scripts" / "message_values.toml").read_text(encoding="utf-8"))
-_TEXT_BUILDERS = {"Code", "Name", "Channel", "say", "code", "truncate", "quote"}
-_PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _COMMAND = re.compile(r"(?:/model|registrar) [a-z][^\n]*$")
 _QUOTED_COMMAND = re.compile(r"`((?:/model|registrar) [a-z][^`]*)`")
 _WORD = re.compile(r"[A-Za-z][a-z'’]+")
+_PLACEHOLDER = re.compile(r"\{\w*\}")
+_NAMED_PLACEHOLDER = re.compile(r"\{\w+\}")
+_LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")  # in Slack
+_PARTS_OF_CODE = re.compile(r"(`[^`]*`)")
+_UNREAD = {"text", "compile", "getLogger", "fullmatch", "match", "search", "sub"}  # their texts are for programs
+_FOR_PROGRAMS = re.compile(
+    r"SELECT|INSERT|UPDATE|CREATE|PRAGMA|WITH|attribute|[a-z_.]+ ?=|tags\.|Bearer |bold |[a-z]+/[a-z]+,"
+    r"|[<&.#]|\w+ DESC$|DejaVu|\{date"
+)
+_LOGS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence in the source.
-
-    `function` is the name of the innermost function or class that contains it; `purpose` is the first line of that
-    one's docstring.
-    """
+    """A sentence in the source. `function` is the innermost one around it; `purpose` is its docstring's first line."""
 
     file: str
     line: int
@@ -72,34 +76,30 @@ class Text:
 
 @cache
 def commands() -> frozenset[str]:
-    """Return every command that a text suggests, with example values: `/model …` or `registrar …`."""
+    """Return every command that a text proposes, with example values: `/model …` or `registrar …`."""
     found = set()
     for path in [*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]:
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in nodes:
-            if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in parts:
-                text = _fill(node)
-                found |= (
-                    {text} if _COMMAND.match(text) else set(re.findall(r"`((?:/model|registrar) [a-z][^`]*)`", text))
-                )
+        for node, place in _nodes(path.relative_to(ROOT).as_posix()):
+            if not isinstance(node, ast.Call):
+                text = example(node, place.scope)
+                found |= {text} if _COMMAND.match(text) else set(_QUOTED_COMMAND.findall(text))
     return frozenset(found)
 
 
 @cache
 def texts() -> tuple[Text, ...]:
-    """Return every text in the program that a person can see, ordered by layer, file, and line."""
-    found: dict[str, list[Text]] = {}
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            if name not in found and not name.startswith(FOR_PROGRAMS):
-                found[name] = list(_texts_of(name, path))
-    return tuple(text for texts_of_file in found.values() for text in texts_of_file)
+    """Return every text of the program that a person can see, in the order of its layers, files, and lines."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    files = dict.fromkeys(path.relative_to(ROOT).as_posix() for path in paths)
+    nodes = [one for file in files if not file.startswith(FOR_PROGRAMS) for one in _nodes(file)]
+    calls = [(node, place.scope) for node, place in nodes if isinstance(node, ast.Call)]
+    filled = {at: found for call, scope in calls for at, found in _filled_by(call, scope)}
+    shown = [(node, place) for node, place in nodes if not isinstance(node, ast.Call)]
+    return tuple(text for node, place in shown for text in _texts_in(node, place, filled))
 
 
 def message_pages() -> dict[str, str]:
-    """Return the pages of docs/reference/messages/ by name: one for each area, and the index that lists them."""
+    """Return the pages of docs/reference/messages/, by name: one for each area, and the index that lists them."""
     by_area: dict[str, list[Text]] = {}
     for text in texts():
         by_area.setdefault(_area(text.file), []).append(text)
@@ -135,127 +135,105 @@ def _page(area: str, of_area: Sequence[Text]) -> str:
 
 
 def _rows(listed: Sequence[Text]) -> list[list[str]]:
-    """Return a row for each distinct message, with what its function does, or "" if that has no docstring."""
+    """Return each message once, with what its function does, if that has a docstring."""
     rows: dict[str, str] = {}
     for text in listed:
-        example = re.sub(r"\s*\n\s*", " ⏎ ", text.example.strip()).replace("<", "\\<").replace("](", "]\\(")
-        rows.setdefault(example, text.purpose.partition(". ")[0].rstrip("."))
+        rows.setdefault(_as_markdown(text.example), text.purpose.partition(". ")[0].rstrip("."))
     return [list(row) for row in rows.items()]
 
 
-def _texts_of(name: str, path: Path) -> Iterator[Text]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    yield from _Reader(name).read(tree)
+def _as_markdown(text: str) -> str:
+    """Return a text for a table's cell; `…` precedes one that continues another text."""
+    line = re.sub(r"\s*\n\s*", " ⏎ ", _LINK.sub(r"\1", text.strip()))
+    parts = _PARTS_OF_CODE.split("…" * bool(re.match(r"[,;:]", line)) + line)
+    escaped = [part.replace("<", "\\<").replace("](", "]\\(") for part in parts[::2]]
+    return "".join(part for pair in zip(escaped, [*parts[1::2], ""], strict=True) for part in pair)
 
 
-class _Reader:
-    """Walks a module and keeps track of the function that it's in."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a text is: the innermost function or class, its docstring's first line, and whether it's raised."""
 
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._found: list[Text] = []
+    scope: Scope
+    purpose: str = ""
+    is_error: bool = False
 
-    def read(self, tree: ast.Module) -> list[Text]:
-        """Return the texts of a module, by line."""
-        self._visit(tree, "", "", is_error=False)
-        return sorted(self._found, key=lambda text: text.line)
 
-    def _visit(self, node: ast.AST, function: str, purpose: str, *, is_error: bool) -> None:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            function, purpose = node.name, (ast.get_docstring(node) or "").partition("\n")[0]
-        is_error = is_error or isinstance(node, ast.Raise)
-        if isinstance(node, ast.Call) and _called(node) == "say" and node.args:
-            self._add_said(node, function, purpose, is_error=is_error)
-            children: list[ast.AST] = [keyword.value for keyword in node.keywords]
-        elif isinstance(node, ast.Constant | ast.JoinedStr):
-            self._add_text(node, function, purpose, is_error=is_error)
-            children = []
-        elif isinstance(node, ast.Call) and _called(node) in {"text", "compile", "getLogger"}:
-            children = []
-        else:
-            children = [child for child in ast.iter_child_nodes(node) if not _is_docstring(child)]
-        for child in children:
-            self._visit(child, function, purpose, is_error=is_error)
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A template with example values."""
 
-    def _add_said(self, call: ast.Call, function: str, purpose: str, *, is_error: bool) -> None:
-        values = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-        for template in _alternatives(call.args[0]):
-            example = _PLACEHOLDER.sub(lambda found: _value(found, values.get(found.group(1))), template)
-            if _WORD.search(template):
-                place = (self._file, call.lineno, function, purpose)
-                self._found.append(Text(*place, template, example, is_said=True, is_error=is_error))
+    template: str
+    example: str
+    is_said: bool = False
 
-    def _add_text(self, node: ast.Constant | ast.JoinedStr, function: str, purpose: str, *, is_error: bool) -> None:
-        example = _fill(node)
-        if len(_WORD.findall(_plain(node))) >= 3 and " " in example.strip() and not _is_for_programs(example):
-            place = (self._file, node.lineno, function, purpose)
-            self._found.append(Text(*place, example, example, is_said=False, is_error=is_error))
+
+@cache
+def _nodes(file: str) -> list[tuple[ast.expr, _Place]]:
+    """Return the texts and the calls of a file, with their places; without docstrings and patterns."""
+    found: list[tuple[ast.expr, _Place]] = []
+    unread: list[tuple[ast.AST, _Place]] = [(module(file).tree, _Place(Scope(file)))]
+    while unread:
+        node, place = unread.pop()
+        if isinstance(node, FUNCTION | ast.ClassDef):
+            purpose = (ast.get_docstring(node) or "").partition("\n")[0]
+            place = replace(place, scope=Scope(file, node.name, node), purpose=purpose)
+        elif isinstance(node, ast.Raise):
+            place = replace(place, is_error=True)
+        elif isinstance(node, ast.Call | ast.JoinedStr) or _is_text(node):
+            found.append((node, place))
+        if not _is_for_programs(node):
+            unread += [(child, place) for child in ast.iter_child_nodes(node) if not _is_docstring(child)]
+    return sorted(found, key=lambda one: (one[0].lineno, one[0].col_offset))
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _is_for_programs(text: str) -> bool:
-    return bool(re.match(r"^(SELECT|INSERT|UPDATE|CREATE|PRAGMA|WITH|attribute|name ?=|[a-z_.]+ ?=)|^[<&.#]", text))
+def _is_for_programs(node: ast.AST) -> bool:
+    """Return whether the texts in a node are patterns, or parts of another text."""
+    is_unread = isinstance(node, ast.Call) and called_name(node) in _UNREAD
+    return is_unread or isinstance(node, ast.JoinedStr | ast.Compare)
 
 
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+def _filled_by(call: ast.Call, scope: Scope) -> Iterator[tuple[int, list[_Filled]]]:
+    """Yield the templates that a call fills in, by the constant that each comes from."""
+    first, *others = call.args or [None]
+    if first and called_name(call) == "say":
+        yield from ((id(part), []) for part in ast.walk(first))  # a part of a template isn't a text
+        found: dict[int, list[_Filled]] = {}
+        for template, at in templates(first, scope):
+            filled = _Filled(template, said(template, arguments_of(call, scope), scope), is_said=True)
+            found.setdefault(id(at), []).append(filled)
+        yield from found.items()
+    elif isinstance(call.func, ast.Attribute) and call.func.attr in _LOGS and first and _is_text(first):
+        yield id(first), [_Filled(_template(first), logged(_template(first), others, scope))]
 
 
-def _alternatives(node: ast.expr) -> list[str]:
-    """Return the templates that the first argument of `say` can be."""
-    if isinstance(node, ast.IfExp):
-        return [*_alternatives(node.body), *_alternatives(node.orelse)]
-    if isinstance(node, ast.BinOp):
-        return [a + b for a in _alternatives(node.left) for b in _alternatives(node.right)]
-    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+def _texts_in(node: ast.expr, place: _Place, filled: dict[int, list[_Filled]]) -> Iterator[Text]:
+    template = _template(node)
+    if id(node) in filled:
+        read = filled[id(node)]
+    elif _NAMED_PLACEHOLDER.search(template) or (len(_words(template)) >= 3 and " " in template.strip()):
+        read = [_Filled(template, said(example(node, place.scope), {}, place.scope))]
+    else:
+        return
+    for one in read:
+        if _words(one.template) and not _FOR_PROGRAMS.match(one.example):
+            where = (place.scope.file, node.lineno, place.scope.function, place.purpose)
+            yield Text(*where, one.template, one.example, is_said=one.is_said, is_error=place.is_error)
 
 
-def _value(found: re.Match[str], node: ast.expr | None) -> str:
-    """Return what to show for a placeholder: the call's value if it can be read, or the example for its name.
-
-    A placeholder right after punctuation or another placeholder is left out, because it's an addition that's often
-    empty.
-    """
-    is_addition = found.start() > 0 and found.string[found.start() - 1] in "}.,;)"
-    return "" if is_addition else _fill(node) or EXAMPLE_VALUES.get(found.group(1), "…")
+def _words(template: str) -> list[str]:
+    return _WORD.findall(_PLACEHOLDER.sub("", template))
 
 
-def _fill(node: ast.expr | None) -> str:
-    """Return an expression's text with example values, or "" if it can't be read from the source."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=parts):
-            return "".join(
-                _fill(part) for part, before in zip(parts, [None, *parts], strict=False) if not _is_glued(part, before)
-            )
-        case ast.FormattedValue(value=value):
-            return _fill(value) or EXAMPLE_VALUES.get(_last_name(value), "…")
-        case ast.IfExp(body=body):
-            return _fill(body)
-        case ast.Call(args=[_, ast.Constant(value=str(noun))]) if _called(node) == "pluralize":
-            return f"3 {noun}s"
-        case ast.Call(args=[argument, *_]) if _called(node) in _TEXT_BUILDERS:
-            return _fill(argument)
-        case ast.Name() | ast.Attribute():
-            return EXAMPLE_VALUES.get(_last_name(node), "")
-    return ""
-
-
-def _is_glued(part: ast.expr, before: ast.expr | None) -> bool:
-    return isinstance(part, ast.FormattedValue) and isinstance(before, ast.FormattedValue)
-
-
-def _plain(node: ast.Constant | ast.JoinedStr) -> str:
-    """Return a text's literal parts, without the values of its placeholders."""
+def _template(node: ast.expr) -> str:
+    """Return what is written in a text, with `{}` for each value."""
     parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return "…".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
-
-
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Call):
-        return _last_name(node.args[0]) if node.args else ""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return "".join(part.value if isinstance(part, ast.Constant) and _is_text(part) else "{}" for part in parts)
