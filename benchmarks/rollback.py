@@ -19,7 +19,7 @@ import requests
 from benchmarks.report import Report
 from benchmarks.ways import WORKERS, be_patient, in_turns, sent, table, verdict, without_registrar
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.rollbacks.rollback_targets import rollback_transition
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger.database import SqlLedger
 from bot.registry.mlflow.registry import MlflowRegistry

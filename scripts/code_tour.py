@@ -108,7 +108,7 @@ TOURS = {
                     Stop("MonitorScheduler.run_batch"),
                     Stop("PushSource.read"),
                     Stop("threshold.judge_threshold"),
-                    Stop("check_verdict.assess"),
+                    Stop("consecutive_checks.assess"),
                     Stop("incident.decide"),
                     Stop("rollback_records.begin_rollback"),
                 ),

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import RuleResult, assess
+from bot.domain.monitoring.consecutive_checks import RuleResult, assess
 from bot.domain.monitoring.monitor import (
     Monitor,
     MonitorState,

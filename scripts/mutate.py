@@ -81,7 +81,8 @@ AREAS = (
     Area("guards", ("bot/domain/policy/freezes.py", "bot/domain/core/cron_windows.py", "bot/services/core/access.py")),
     Area("requests", _modules("promotions")),
     Area(
-        "moves", (*_modules("transitions"), "bot/domain/rollbacks/rollback.py", "bot/services/rollbacks/rollbacks.py")
+        "moves",
+        (*_modules("transitions"), "bot/domain/rollbacks/rollback_targets.py", "bot/services/rollbacks/rollbacks.py"),
     ),
     Area("outbox", ("bot/services/core/*outbox*.py", "bot/slack/delivery/*er.py", "bot/ledger/stores/work_queue.py")),
     Area("incidents", _modules("monitoring", "incident*")),

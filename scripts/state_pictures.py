@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 
-from bot.domain.monitoring.check_verdict import MAX_UNJUDGED_CHECKS
+from bot.domain.monitoring.consecutive_checks import MAX_UNJUDGED_CHECKS
 from bot.domain.monitoring.messages import status_text
 from bot.domain.monitoring.monitor import BLIND_STATUSES, MonitorState, MonitorStatus
 from bot.domain.policy.monitor_config import MonitorConfig

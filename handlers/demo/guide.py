@@ -20,7 +20,7 @@ from bot.domain.audit.events import Event
 from bot.domain.core.sentence import Mention, Sentence, say
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import rollback_targets, serving_periods
+from bot.domain.rollbacks.rollback_targets import rollback_targets, serving_periods
 from bot.ports import MessageRef
 from bot.registrar import Registrar
 from bot.slack.core.blocks import Message, to_mrkdwn

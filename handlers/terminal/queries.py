@@ -25,7 +25,7 @@ from bot.domain.registry.model import ModelInfo, Stage, VersionInfo, product
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.rollbacks import history_messages
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.rollbacks.rollback_targets import ServingPeriod
 from handlers.terminal.output import console, styles
 from handlers.terminal.output.browser import open_pages
 from handlers.terminal.output.command_output import (

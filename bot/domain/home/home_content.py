@@ -13,7 +13,7 @@ from bot.domain.monitoring.rules.false_rollbacks import FalseRollbackEstimate
 from bot.domain.policy.freezes import Freeze
 from bot.domain.promotions.request import Request
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from bot.domain.transitions.restores import Hold
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.incident import MonitorChart
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.monitor_overview import chart_bounds

@@ -10,7 +10,7 @@ from bot.domain.core.actors import Actor, format_actor
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number, format_proportion, pluralize
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, join_with_conjunction, say
-from bot.domain.monitoring.check_verdict import MAX_UNJUDGED_CHECKS
+from bot.domain.monitoring.consecutive_checks import MAX_UNJUDGED_CHECKS
 from bot.domain.monitoring.monitor import (
     BLIND_STATUSES,
     FrozenBaseline,

@@ -16,7 +16,7 @@ from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.promotions.messages import describe_change
 from bot.domain.promotions.request import Request
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import StageEntry, Transition, TransitionKind, transition_time

@@ -12,7 +12,7 @@ from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.registry.metric_catalog import MetricCatalog
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback_targets import serving_periods
 from bot.domain.transitions.transition import Transition
 
 

@@ -12,7 +12,7 @@ from bot.domain.core.relative_time import RelativeDay, resolve_start
 from bot.domain.core.sentence import say
 from bot.domain.promotions.request import Request
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import ServingPeriod, period_at
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, period_at
 
 
 @dataclass(frozen=True, slots=True)

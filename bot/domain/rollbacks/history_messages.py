@@ -10,7 +10,7 @@ from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import Code, Name, Sentence, join_sentences, say, truncate
 from bot.domain.promotions.request import Request
 from bot.domain.rollbacks.history import ProductionChange, Timeline, format_day, production_changes
-from bot.domain.rollbacks.rollback import ServingPeriod, period_at
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, period_at
 from bot.domain.transitions.transition import TransitionKind
 
 MAX_REASON_LENGTH = 200  # characters of a reason in a row; the audit log has the full text

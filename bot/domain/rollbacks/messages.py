@@ -10,7 +10,7 @@ from bot.domain.core.sentence import Code, MessageLink, Name, Sentence, ended_wi
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.registry.model import product
 from bot.domain.registry.rollback_block import unblock_command
-from bot.domain.rollbacks.rollback import TargetRefusal
+from bot.domain.rollbacks.rollback_targets import TargetRefusal
 from bot.domain.transitions.transition import Transition, TransitionState
 
 MAY_NOT_LOAD = "{v} of {model} might not load: {why}. To roll back to it anyway: {how}"

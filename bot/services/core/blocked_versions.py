@@ -8,7 +8,7 @@ from functools import partial
 from bot.domain.core.errors import LedgerUnavailable, NoLedgerHere
 from bot.domain.registry.model import VersionIdentity, VersionInfo
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.rollbacks import rollback as rollback_rules
+from bot.domain.rollbacks import rollback_targets as rollback_rules
 from bot.ports import LedgerReader
 from bot.services.core.context import Context
 

@@ -17,7 +17,7 @@ from bot.domain.promotions import messages as promotion_messages
 from bot.domain.promotions.approvers import approval_invitation
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback_targets import serving_periods
 from bot.domain.transitions.drift import DriftNotice
 from bot.domain.transitions.registry_tags import TagChanges, actor_name
 from bot.domain.transitions.transition import Transition

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Sentence, say
 from bot.domain.monitoring.backtest import Backtest, BacktestCoverage
-from bot.domain.monitoring.check_verdict import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
+from bot.domain.monitoring.consecutive_checks import NO_DATA, SOURCE_ERROR, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import (
     FrozenBaseline,
     Monitor,
@@ -41,7 +41,7 @@ from bot.domain.policy.monitor_config import MonitorConfig
 from bot.domain.policy.monitor_validation import CHECK_RETENTION
 from bot.domain.registry.model import Stage
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, serving_periods
 from bot.services.core.context import Context
 from bot.services.monitoring.checks import SourceReader, build_query, to_term
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.core.errors import RegistrarError
 from bot.domain.core.sentence import Code, say
-from bot.domain.monitoring.check_verdict import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
+from bot.domain.monitoring.consecutive_checks import RuleResult, Verdict, assess, is_warmed_up, verdicts_due_since
 from bot.domain.monitoring.monitor import (
     BaselineReplacement,
     FrozenBaseline,

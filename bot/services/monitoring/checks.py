@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.core.sentence import Sentence
-from bot.domain.monitoring.check_verdict import Verdict
+from bot.domain.monitoring.consecutive_checks import Verdict
 from bot.domain.monitoring.incident import COMMON_CAUSE_COUNT, is_common_cause
 from bot.domain.monitoring.monitor import (
     BLIND_STATUSES,
@@ -25,7 +25,7 @@ from bot.domain.monitoring.monitor import (
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement, Reading
 from bot.domain.monitoring.reasons import reason_of
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, serving_periods
 from bot.ports import LedgerReader as Ledger
 from bot.ports import LedgerTransaction, Query
 

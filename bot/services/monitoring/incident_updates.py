@@ -25,7 +25,7 @@ from bot.domain.monitoring.readings import CheckOutcome
 from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.messages import loadability_unknown_to_monitor_reason
-from bot.domain.rollbacks.rollback import automatic_rollback_id, rollback_transition, serving_periods
+from bot.domain.rollbacks.rollback_targets import automatic_rollback_id, rollback_transition, serving_periods
 from bot.ports import LedgerTransaction
 from bot.services.core.context import Context
 from bot.services.core.outbox_messages import card_chart_message, channel_message, chart_message, incident_link

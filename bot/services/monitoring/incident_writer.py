@@ -24,7 +24,7 @@ from bot.domain.monitoring.monitor import Monitor
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.policy.policy import Policy
 from bot.domain.registry.model import TARGET_STAGES, Stage
-from bot.domain.rollbacks.rollback import ServingPeriod, last_good_version, rollback_targets, serving_periods
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, last_good_version, rollback_targets, serving_periods
 from bot.domain.transitions import restore_messages
 from bot.domain.transitions.serving_check import ServingCheckState
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState

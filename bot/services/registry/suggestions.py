@@ -23,7 +23,7 @@ from bot.domain.registry.model import (
     check_model_name,
     resolve_version,
 )
-from bot.domain.rollbacks.rollback import is_still_there, rollback_targets, serving_periods
+from bot.domain.rollbacks.rollback_targets import is_still_there, rollback_targets, serving_periods
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.ports import LedgerReader
 from bot.services.core.blocked_versions import blocks_by_version

@@ -11,7 +11,7 @@ from bot.domain.registry.model import (
     Stage,
 )
 from bot.domain.rollbacks.history import Timeline, TimeWindow, periods_in_window, resolve_window
-from bot.domain.rollbacks.rollback import ServingPeriod, serving_periods
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, serving_periods
 from bot.domain.transitions.drift import REGISTRY_SEEN_KEY
 from bot.domain.transitions.transition import Transition, transition_time
 from bot.ports import LedgerReader

@@ -12,7 +12,7 @@ from bot.domain.core.sentence import Code, Name, Sentence, say, truncate
 from bot.domain.policy.authorization import Permission, describe_caller
 from bot.domain.registry.model import Stage, VersionInfo, VersionRef
 from bot.domain.rollbacks import messages as words
-from bot.domain.rollbacks.rollback import ServingPeriod, rollback_targets, rollback_transition, serving_periods
+from bot.domain.rollbacks.rollback_targets import ServingPeriod, rollback_targets, rollback_transition, serving_periods
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.transition import UNFINISHED_STATES, Transition, TransitionKind
 from bot.ports import LedgerReader, QueuedCommand

@@ -10,7 +10,7 @@ from bot.domain.audit.events import Event, EventTag
 from bot.domain.core.actors import Automation
 from bot.domain.core.sentence import Sentence
 from bot.domain.registry.model import COMMAND_TAG, ModelInfo, Stage, VersionIdentity, VersionInfo
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from bot.domain.transitions import drift
 from bot.domain.transitions.drift import DriftNotice, DriftNoticeKind, RegistrySnapshot
 from bot.domain.transitions.restores import Hold, HoldKind

@@ -11,8 +11,8 @@ from bot.domain.monitoring.reasons import Reason, reason_of
 from bot.domain.policy.freezes import active_freeze
 from bot.domain.registry.model import VersionIdentity
 from bot.domain.rollbacks import messages as words
-from bot.domain.rollbacks import rollback as rollback_rules
-from bot.domain.rollbacks.rollback import block_after_rollback, target_refusal
+from bot.domain.rollbacks import rollback_targets as rollback_rules
+from bot.domain.rollbacks.rollback_targets import block_after_rollback, target_refusal
 from bot.domain.transitions import registry_tags
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState, transition_time
 from bot.ports import LedgerReader, LedgerTransaction, MessageKind, OutboxMessage, TagUpdate

@@ -16,7 +16,7 @@ from bot.domain.core.errors import RegistrarError, Unreachable
 from bot.domain.core.sentence import Sentence
 from bot.domain.policy.policy import DEFAULT_CHECK_INTERVAL, WebhookEndpoint
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from bot.domain.transitions import serving_messages as words
 from bot.domain.transitions.serving_check import (
     ServingCheck,

@@ -22,7 +22,7 @@ from bot.domain.promotions.file_gate import digest_id_of, file_facts, files_line
 from bot.domain.promotions.request import Request, RequestState
 from bot.domain.promotions.votes import Vote
 from bot.domain.registry.model import Stage, VersionInfo
-from bot.domain.rollbacks.rollback import current_blocks
+from bot.domain.rollbacks.rollback_targets import current_blocks
 from bot.domain.transitions.progress import progress_line
 from bot.domain.transitions.transition import promotion_id
 from bot.ports import (

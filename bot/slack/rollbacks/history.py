@@ -8,7 +8,7 @@ from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.sentence import truncate
 from bot.domain.rollbacks import history_messages as words
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.rollbacks.rollback_targets import ServingPeriod
 from bot.slack.core.answer import FileUpload, RenderContext, Renderers, SlackAnswer, safe_file_name
 from bot.slack.core.blocks import (
     MAX_ROWS_LENGTH,

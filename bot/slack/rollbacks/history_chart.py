@@ -22,7 +22,7 @@ from matplotlib.patheffects import withStroke
 from bot.domain.core.durations import format_duration
 from bot.domain.core.sentence import sanitize_text, say, truncate
 from bot.domain.rollbacks.history import TimeWindow, production_gaps
-from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.rollbacks.rollback_targets import ServingPeriod
 from bot.domain.transitions.transition import TransitionKind
 from bot.slack.core.chart_style import (
     BACKGROUND,

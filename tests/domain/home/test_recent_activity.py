@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.domain.audit.events import ChainedEvent, EventTag
 from bot.domain.home.home_content import RECENT_EVENT_TAGS, recent_activity
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from tests.support.ledger.records import an_event
 
 

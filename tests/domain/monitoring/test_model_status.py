@@ -23,7 +23,7 @@ from bot.domain.monitoring.monitor import MonitorState, MonitorStatus
 from bot.domain.monitoring.monitor_overview import MonitorRow
 from bot.domain.policy.freezes import ActiveFreeze
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR
 from bot.domain.transitions.drift import RegistrySnapshot
 from bot.domain.transitions.serving_check import ServingCheck, ServingCheckState
 from bot.domain.transitions.transition import StageEntry, TransitionKind, TransitionState

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import (
+from bot.domain.monitoring.consecutive_checks import (
     RuleResult,
     Verdict,
     assess,

@@ -24,7 +24,7 @@ from bot.domain.rollbacks.history import (
     resolve_window,
 )
 from bot.domain.rollbacks.history_messages import describe_entry, describe_period, describe_production_at
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, period_at, serving_periods
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR, ServingPeriod, period_at, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

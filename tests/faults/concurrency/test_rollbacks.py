@@ -13,7 +13,7 @@ import pytest
 
 from bot.domain.core.actors import Person
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.rollbacks.rollback_targets import rollback_transition
 from bot.domain.transitions.transition import TransitionState
 from bot.ledger import SqlLedger
 from bot.ports import ModelRegistry

@@ -199,7 +199,7 @@ def test_a_request_that_expires_during_an_outage_ends_without_the_registry(
 
 def test_a_hanging_probe_does_not_hide_that_the_registry_is_back() -> None:
     registry, reach = SlowRegistry(), RegistryAvailability()
-    reach.mark_unavailable()
+    reach.is_unavailable = True
     registry.tires()
     assert not reach.is_available(registry, timeout=0.01)
     registry.delay = 0.0  # the next probe is answered immediately, while the first one still hangs
@@ -213,5 +213,5 @@ def test_a_refused_probe_counts_as_an_answer() -> None:
             raise RegistryRefused("You have no permission.")
 
     reach = RegistryAvailability()
-    reach.mark_unavailable()
+    reach.is_unavailable = True
     assert reach.is_available(Refusing(), timeout=10)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from bot.domain.monitoring.check_verdict import assess
+from bot.domain.monitoring.consecutive_checks import assess
 from bot.domain.monitoring.monitor import MonitorStatus
 from bot.domain.promotions.request import NEXT_STATES, RequestState
 from scripts import architecture, monitor_steps, state_pictures

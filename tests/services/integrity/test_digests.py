@@ -276,7 +276,7 @@ def test_after_an_outage_the_card_shows_the_progress_again(world: World) -> None
 
 def test_nothing_is_read_while_the_registry_is_unavailable(world: World) -> None:
     world.request()
-    world.bench.context.availability.mark_unavailable()
+    world.bench.context.availability.is_unavailable = True
     assert world.run() == 0
     assert (world.read, world.now.attempts) == ([], 0)
 

@@ -13,7 +13,7 @@ from bot.domain.core.errors import Refused
 from bot.domain.core.sentence import unpack_sentence
 from bot.domain.promotions.request import RequestState
 from bot.domain.registry.model import Stage, VersionIdentity
-from bot.domain.rollbacks.rollback import last_good_version, serving_periods
+from bot.domain.rollbacks.rollback_targets import last_good_version, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from tests.support.services.bench import BOB, DAVE, Bench
 

@@ -15,7 +15,7 @@ from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import ModelPackage, Stage, parse_version_ref
 from bot.domain.rollbacks.history import TimeWindow, periods_in_window
 from bot.domain.rollbacks.history_messages import describe_production_at
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback_targets import serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ledger.stores import transitions as transition_store
 from bot.services.core.access import AccessControl

@@ -10,7 +10,7 @@ import pytest
 from bot.domain.audit.events import EventTag
 from bot.domain.core.errors import BadInput, Refused
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback_targets import serving_periods
 from bot.domain.transitions.transition import TransitionKind
 from bot.services.rollbacks.history_import import HistoryImporter, ImportResult
 from tests.support.services.bench import ALICE, BOB, DAVE, Bench

@@ -14,7 +14,7 @@ from bot.domain.core.sentence import unpack_sentence
 from bot.domain.policy.authorization import Permission
 from bot.domain.registry.model import ModelPackage, Signature, SignatureColumn, Stage
 from bot.domain.registry.rollback_block import RollbackBlock
-from bot.domain.rollbacks.rollback import rollback_transition
+from bot.domain.rollbacks.rollback_targets import rollback_transition
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.ports import MessageKind
 from bot.services.transitions.executor import LEASE

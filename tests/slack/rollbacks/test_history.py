@@ -23,7 +23,7 @@ from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import MONITOR_AUTOMATION, Person
 from bot.domain.registry.model import Stage
 from bot.domain.rollbacks.history import resolve_window
-from bot.domain.rollbacks.rollback import BEFORE_REGISTRAR, ServingPeriod, serving_periods
+from bot.domain.rollbacks.rollback_targets import BEFORE_REGISTRAR, ServingPeriod, serving_periods
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 from bot.slack.core.answer import SHARE, RenderContext
 from bot.slack.core.chart_style import MAX_ALT_LENGTH

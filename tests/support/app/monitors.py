@@ -12,7 +12,7 @@ import pytest
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus
 from bot.domain.monitoring.readings import CheckOutcome, Measurement
 from bot.domain.registry.model import Stage
-from bot.domain.rollbacks.rollback import serving_periods
+from bot.domain.rollbacks.rollback_targets import serving_periods
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import type_and_read_reply

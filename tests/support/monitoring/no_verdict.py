@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.monitor import Monitor
 from bot.domain.monitoring.readings import Answer, CheckOutcome
 from bot.domain.monitoring.reasons import Reason

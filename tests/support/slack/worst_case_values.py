@@ -33,7 +33,7 @@ from bot.domain.registry.model_card import VersionCard
 from bot.domain.registry.rollback_block import RollbackBlock
 from bot.domain.registry.signature_changes import caller_impact, no_rollback_reason
 from bot.domain.rollbacks.history import Timeline
-from bot.domain.rollbacks.rollback import ServingPeriod
+from bot.domain.rollbacks.rollback_targets import ServingPeriod
 from bot.domain.transitions.model_card_sources import ModelCardSources, fill_model_card
 from bot.domain.transitions.transition import Transition, TransitionKind, TransitionState
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules import proportions, scan_statistics
 from bot.domain.monitoring.rules.baseline_choice import (

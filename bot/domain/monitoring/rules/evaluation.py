@@ -16,7 +16,7 @@ from typing import Protocol
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, Sentence, join_sentences, say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.monitor import Monitor, MonitorState, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import CheckOutcome, Reading
 from bot.domain.monitoring.reasons import Reason

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bot.domain.core.durations import format_duration
 from bot.domain.core.numbers import format_number
 from bot.domain.core.sentence import Code, say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.baseline_choice import earlier_data_remark, has_enough_history
 from bot.domain.monitoring.rules.baselines import BaselineArrays, Tally

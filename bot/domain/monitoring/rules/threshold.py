@@ -6,7 +6,7 @@ from math import inf, isfinite
 
 from bot.domain.core.numbers import format_number, format_proportion
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.reasons import Reason
 from bot.domain.monitoring.rules.evaluation import RuleInput
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from bot.domain.monitoring import check_verdict
+from bot.domain.monitoring import consecutive_checks
 from bot.domain.monitoring.backtest import Backtest
-from bot.domain.monitoring.check_verdict import Verdict
+from bot.domain.monitoring.consecutive_checks import Verdict
 from bot.domain.monitoring.monitor import Monitor, MonitorStatus, ProductionTerm
 from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.policy.monitor_config import MonitorConfig
@@ -168,7 +168,7 @@ def test_live_checks_and_a_backtest_agree(
     replayed: list[tuple[datetime, MonitorStatus, int, int]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = check_verdict.assess(*given, now=now, **more)
+        verdict = consecutive_checks.assess(*given, now=now, **more)
         after = verdict.monitor_state
         replayed.append((now, after.state, after.bad, after.good))
         return verdict

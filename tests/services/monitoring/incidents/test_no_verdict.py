@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.audit.events import EventTag
 from bot.domain.core.sentence import say
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.messages import checked_answer, status_text
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus

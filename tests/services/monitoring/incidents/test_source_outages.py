@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.monitoring.check_verdict import RuleResult
+from bot.domain.monitoring.consecutive_checks import RuleResult
 from bot.domain.monitoring.incident import IncidentEnding, IncidentKind
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus
 from bot.domain.monitoring.readings import Answer, CheckOutcome, Measurement

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from bot.domain.monitoring import check_verdict
-from bot.domain.monitoring.check_verdict import Verdict
+from bot.domain.monitoring import consecutive_checks
+from bot.domain.monitoring.consecutive_checks import Verdict
 from bot.domain.monitoring.monitor import Monitor, MonitorState, MonitorStatus, OwnBaselineKind, ProductionTerm
 from bot.domain.monitoring.readings import Answer, CheckOutcome, RecordedCheck
 from bot.domain.monitoring.rules.baselines import Baseline
@@ -312,7 +312,7 @@ def test_live_checks_and_a_backtest_have_the_same_baselines_and_results(
     replayed: list[tuple[datetime, MonitorStatus, int, int, str]] = []
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = check_verdict.assess(*given, now=now, **more)
+        verdict = consecutive_checks.assess(*given, now=now, **more)
         after = verdict.monitor_state
         replayed.append((now, after.state, after.bad, after.good, why_of(after)))
         return verdict
