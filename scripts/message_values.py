@@ -76,6 +76,8 @@ def names_of(node: ast.expr | None) -> list[str]:
             return [*names_of(body), *names_of(orelse)]
         case ast.BoolOp(values=values):
             return [name for value in values for name in names_of(value)]
+        case ast.BinOp(left=left):
+            return names_of(left)
     part = _only_part(node)
     return names_of(part) if part else []
 

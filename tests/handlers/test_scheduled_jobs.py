@@ -188,6 +188,7 @@ def test_jobs_that_hang_do_not_keep_the_others_from_running(slack: LocalSlack, t
         scheduler.start()
         try:
             are_all_running.wait(PATIENCE)
+            assert not are_all_running.broken
         finally:
             are_all_running.abort()
             scheduler.shutdown()

@@ -205,10 +205,7 @@ def check_archivable(version: VersionInfo) -> None:
 def repair_transition(
     transition_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, notice_id: str
 ) -> Transition:
-    """Return the transition that makes the version the only one in its stage, with the stage's alias.
-
-    The stage's other versions are read when the transition is executed.
-    """
+    """Return the transition that makes the version the only one in its stage when it's executed, with the alias."""
     return Transition(
         id=transition_id,
         kind=TransitionKind.REPAIR,
