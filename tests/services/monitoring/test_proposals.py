@@ -88,7 +88,7 @@ def test_a_model_has_a_limited_number_of_open_proposals(proposals: Proposals) ->
 
 
 def test_a_proposal_needs_a_reason(proposals: Proposals) -> None:
-    with pytest.raises(BadInput, match="Give a reason"):
+    with pytest.raises(BadInput, match="Enter a reason"):
         proposals.open(reason=" \u202e")
 
 
