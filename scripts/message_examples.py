@@ -86,7 +86,10 @@ def _addition(node: ast.expr | None, scope: Scope, name: str = "") -> str:
     stated = stated_value([name, *names_of(node)], scope)
     if stated is not None and not stated[:1].isalnum():
         return _as_shown(stated, node, scope)
-    return "" if node is None or _can_be_empty(node, scope) else _read(node, scope) or ""
+    if node is None or _can_be_empty(node, scope):
+        return ""
+    read = _read(node, scope)
+    return _value(node, scope, name) or "" if read is None or UNKNOWN in read else read
 
 
 def _can_be_empty(node: ast.expr, scope: Scope) -> bool:
@@ -164,13 +167,19 @@ def _read_part(node: ast.expr, scope: Scope) -> str | None:
             return _value(value, scope)
         case ast.ListComp(elt=value, generators=[loop, *_]) | ast.GeneratorExp(elt=value, generators=[loop, *_]):
             return _value(value, _in_loop(loop, scope))
-        case ast.Subscript(value=value, slice=ast.Slice()):
-            return _read(value, scope)
+        case ast.Subscript(value=value, slice=ast.Slice(lower=lower, upper=upper)):
+            text = _read(value, scope)
+            return text if text is None else text[_is_one(lower) : 1 if _is_one(upper) else None]
         case ast.Subscript(value=ast.Name(id=name)) if isinstance(table := constant(name, scope), ast.Dict):
             return _value(table.values[0], scope)
         case ast.Dict(values=[value, *_]):
             return _value(value, scope)
     return None
+
+
+def _is_one(bound: ast.expr | None) -> bool:
+    """Return whether a slice begins or ends after the first letter; other slices only shorten what is too long."""
+    return isinstance(bound, ast.Constant) and bound.value == 1
 
 
 def _first(nodes: Sequence[ast.expr], scope: Scope) -> str | None:

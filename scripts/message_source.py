@@ -131,33 +131,36 @@ def called_name(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
+def _returns_text(function: FUNCTION) -> bool:
+    return function.returns is not None and bool(_TEXT.search(ast.unparse(function.returns)))
+
+
 @cache
-def _text_functions() -> dict[str, list[tuple[str, FUNCTION]]]:
-    """Return the functions of the program that return text, by name."""
-    found: dict[str, list[tuple[str, FUNCTION]]] = {}
-    for folder in ("bot", "handlers"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            file = path.relative_to(ROOT).as_posix()
-            for name, node in module(file).functions.items():
-                if node.returns and _TEXT.search(ast.unparse(node.returns)):
-                    found.setdefault(name, []).append((file, node))
+def _files_of_methods() -> dict[str, list[str]]:
+    """Return the files of the program's functions that return text, by the function's name."""
+    found: dict[str, list[str]] = {}
+    for path in sorted([*ROOT.glob("bot/**/*.py"), *ROOT.glob("handlers/**/*.py")]):
+        file = path.relative_to(ROOT).as_posix()
+        for name, function in module(file).functions.items():
+            if _returns_text(function):
+                found.setdefault(name, []).append(file)
     return found
 
 
 def called_scope(call: ast.Call, scope: Scope) -> Scope | None:
     """Return the function that a call of text leads to: one of this module, an imported one, or the only method."""
     name = called_name(call)
-    is_method = isinstance(call.func, ast.Attribute)
+    is_method, files = isinstance(call.func, ast.Attribute), [file_of(name, scope)]
     original = name if is_method else module(scope.file).imports.get(name, ("", name))[1]
-    found = _text_functions().get(original, [])
-    own = [one for one in found if one[0] == file_of(name, scope)]
-    if not own and not (is_method and len(found) == 1 and name != "get"):
+    if is_method and original not in module(scope.file).functions and name != "get":
+        files = _files_of_methods().get(name, [])
+    function = module(files[0]).functions.get(original) if len(files) == 1 else None
+    if function is None or not _returns_text(function):
         return None
-    file, function = (own or found)[0]
     names = [one.arg for one in (*function.args.posonlyargs, *function.args.args) if one.arg not in {"self", "cls"}]
     given = {name: (value, scope) for name, value in zip(names, call.args, strict=False)}
     given |= {one.arg: (one.value, scope) for one in call.keywords if one.arg}
-    return Scope(file, function.name, function, given, scope.depth + 1, scope.is_plain)
+    return Scope(files[0], function.name, function, given, scope.depth + 1, scope.is_plain)
 
 
 def returned(scope: Scope) -> Sequence[ast.expr]:

@@ -65,19 +65,19 @@ def names_of(node: ast.expr | None) -> list[str]:
     """Return the names by which to look up an expression's value, the most telling first."""
     match node:
         case ast.Call():
-            return [] if called_name(node) in UNCHANGED else [_bare(called_name(node))]
+            return [] if called_name(node) in UNCHANGED else [ast.unparse(node), _bare(called_name(node))]
         case ast.Attribute(attr="value" | "name" | "label" as attr, value=value):
             return [ast.unparse(node), *names_of(value), *([attr] if isinstance(value, ast.Name) else [])]
         case ast.Attribute(attr=attr):
             return [ast.unparse(node), _bare(attr)]
         case ast.Name(id=name):
             return [_bare(name)]
+        case ast.Subscript(value=value):
+            return [ast.unparse(node), *names_of(value)]
         case ast.IfExp(body=body, orelse=orelse):
             return [*names_of(body), *names_of(orelse)]
         case ast.BoolOp(values=values):
             return [name for value in values for name in names_of(value)]
-        case ast.BinOp(left=left):
-            return names_of(left)
     part = _only_part(node)
     return names_of(part) if part else []
 

@@ -52,10 +52,10 @@ _PLACEHOLDER = re.compile(r"\{\w*\}")
 _NAMED_PLACEHOLDER = re.compile(r"\{\w+\}")
 _LINK = re.compile(r"<[^<>|]*\|([^<>]*)>")  # in Slack
 _PARTS_OF_CODE = re.compile(r"(`[^`]*`)")
-_UNREAD = {"text", "compile", "getLogger", "fullmatch", "match", "search", "sub"}  # their texts are for programs
+_UNREAD = {"text", "cast", "compile", "getLogger", "fullmatch", "match", "search", "sub"}  # texts for programs
 _FOR_PROGRAMS = re.compile(
     r"SELECT|INSERT|UPDATE|CREATE|PRAGMA|WITH|attribute|[a-z_.]+ ?=|tags\.|Bearer |bold |[a-z]+/[a-z]+,"
-    r"|[<&.#]|\w+ DESC$|DejaVu|\{date"
+    r"|/v1/|[<&.#]|\w+ DESC$|DejaVu|\{date"
 )
 _LOGS = {"debug", "info", "warning", "error", "exception", "critical"}
 

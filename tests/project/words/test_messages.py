@@ -11,6 +11,8 @@ from bot.domain.commands.monitoring import find_command as find_monitor_command
 from bot.domain.commands.parser import find_command, parse_command
 from handlers.terminal.command_line.grammar import TERMINAL_COMMANDS, parse_invocation
 from handlers.terminal.command_line.index import COMMAND_GROUPS, OWN_COMMANDS
+from scripts.message_examples import UNKNOWN
+from scripts.message_values import VALUES, unused_values
 from scripts.messages_page import Text, commands, texts
 
 MAX_WORDS = 20
@@ -54,6 +56,23 @@ def test_no_error_has_more_than_two_sentences() -> None:
 
 def sentence_ends(template: str) -> list[str]:
     return re.findall(r"[.!?](?=\s|$)", re.sub(r"`[^`]*`", "X", template))
+
+
+def test_every_value_in_a_message_has_an_example() -> None:
+    """Else, add one to scripts/message_values.toml."""
+    assert [text.example for text in texts() if UNKNOWN in text.example] == []
+
+
+def test_every_example_value_is_used() -> None:
+    assert len(texts()) > len(commands()) > 50
+    assert unused_values() == []
+
+
+def test_the_example_values_are_sorted() -> None:
+    places = [name for name in VALUES if "/" in name]
+    assert places == sorted(places)
+    for names in [[*VALUES][: -len(places)], *(list(VALUES[place]) for place in places)]:
+        assert names == sorted(names, key=str.lower)
 
 
 def typed(command: str) -> list[str]:
