@@ -1,4 +1,4 @@
-"""Let the person at the keyboard search a list by typing."""
+"""Let the user search a list by typing."""
 
 from __future__ import annotations
 

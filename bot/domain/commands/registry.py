@@ -60,7 +60,7 @@ class ShowStatus(QueryCommand):
 
     verb = "status"
     summary = "Show Production's health"
-    details = "Shows what's in Production and how it's doing."
+    details = "Shows the version in Production, its monitors, and what needs attention."
     example = "status churn"
     needs_ledger = True
     model: OptionalModelName = None

@@ -287,9 +287,9 @@ def monitoring_is_back(since: datetime, now: datetime) -> Sentence:
 
 
 def source_recovered(source: str, since: datetime, now: datetime) -> Sentence:
-    """Return the resolution of an incident about a source whose monitors stopped failing together."""
+    """Return the resolution of an incident about a source whose monitors have recovered."""
     return say(
-        "The monitors that use {source} stopped failing together after {age}.",
+        "The monitors that use {source} have recovered, after failing together for {age}.",
         source=Code(source),
         age=format_duration(now - since),
     )

@@ -95,7 +95,7 @@ class MonitorConfig(StrictModel):
         description="readings needed since the promotion; if omitted, 1 for a threshold, otherwise no minimum",
     )
     max_age: PositiveDuration | None = Field(
-        default=None, description="the maximum age of the newest reading; if omitted, twice the interval of checks"
+        default=None, description="the maximum age of the newest reading; if omitted, twice the check interval"
     )
     min_effect: EffectSize = Field(
         default=MinimumEffect(0.02),
@@ -106,7 +106,7 @@ class MonitorConfig(StrictModel):
         default=3.0,
         gt=0,
         le=100,
-        description="how far outside the noise a failure is, in standard deviations (default's scans: about twice)",
+        description="how many standard deviations beyond the noise count as a failure; default's scans use 11/6",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="the maximum risk of ever raising a false alarm (sequential)"
@@ -126,7 +126,7 @@ class MonitorConfig(StrictModel):
         default=3, ge=1, le=1000, description="consecutive good checks before the monitor is healthy again"
     )
     hysteresis: float = Field(
-        default=0.5, ge=0, lt=1, description="with a baseline: below this fraction of min_effect counts as recovered"
+        default=0.5, ge=0, lt=1, description="with a baseline: recovered when below this fraction of min_effect"
     )
     no_data: int = Field(default=3, ge=1, le=10_000, description="consecutive checks without data before an alert")
     error: int = Field(default=4, ge=1, le=10_000, description="consecutive checks with an error before an alert")

@@ -325,7 +325,7 @@ def _gate_text(gate: GateResult | None) -> str:
 _STEP_TEMPLATES = {
     True: "✓ {event}  {name}: {recorded}",
     False: "✗ {event}  {name}: recorded: {recorded}; derived: {derived}",
-    None: "? {event}  {name}: {recorded} (facts not recorded)",
+    None: "? {event}  {name}: {recorded} (details not recorded)",
 }
 _PERMISSIONS = {
     EventTag.PROMOTION_REQUESTED: Permission.REQUEST,

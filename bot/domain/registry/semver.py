@@ -102,8 +102,8 @@ def propose_semver(
     """Propose a semver for `new`: the highest of `existing` and the base's, raised by what changed since `base`.
 
     `override` is the bump that a person chose, if any; the reasons then include the bump that the rules propose. If
-    there are no semvers yet, the result is always 1.0.0. `is_better(metric, a, b)`
-    returns whether `a` is better than `b`; it's never called with NaN.
+    there are no semvers yet, the result is always 1.0.0. `is_better(metric, a, b)` returns whether `a` is better than
+    `b`; it's never called with NaN.
     """
     top = highest_semver([*existing, *([base.semver] if base and base.semver else [])])
     if top is None:

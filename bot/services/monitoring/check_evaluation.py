@@ -234,7 +234,7 @@ class CheckEvaluator:
         now: datetime,
         baselines: tuple[FrozenBaseline | None, FrozenBaseline | None],
     ) -> CheckResult:
-        """Evaluate a check with its frozen and own `baselines`. After an unexpected error, its outcome is ERROR."""
+        """Evaluate a check against its `baselines`. After an unexpected error, its outcome is ERROR."""
         if term is None:
             return _idle_result(check, now)
         try:

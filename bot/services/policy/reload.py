@@ -156,7 +156,7 @@ class PolicyReloader:
         self._context.active_policy.pending_edit = edit
 
     def _was_applied_elsewhere(self, state: _FileState) -> bool:
-        """Return whether another process has applied the same text, and so saw it settle."""
+        """Return whether another process has applied the same text, which means that the file had stopped changing."""
         with self._context.ledger.read() as reader:
             last = _last_applied(reader)
         return last is not None and last.event.after == state.revision

@@ -9,7 +9,7 @@ from handlers.terminal.assess.result import AssessedRegistry
 
 # The keys are a public interface: never rename or remove one. docs/how-to/adopt-a-registry.md lists them.
 KEYS = {
-    "registry": "its URL, without username and password",
+    "registry": "its URL, without credentials",
     "assessed_at": "when it was read, in UTC",
     "policy_file": "the policy used, or null",
     "models": "the number of models",

@@ -88,7 +88,7 @@ DOCUMENT_KEYS: dict[type[Command], Mapping[str, str]] = {
     AuditExport: EVENT_KEYS,
     Replay: {
         "request": "the request's ID",
-        "agrees": "true if all steps agree, false if one differs, or null if facts of some weren't recorded",
+        "agrees": "true if all steps agree, false if one differs, or null if details of some weren't recorded",
         "steps": "a list: event (its number), name, recorded, derived (or null), agrees (or null)",
     }
     | _SENTENCE_KEY,

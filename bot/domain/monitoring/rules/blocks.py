@@ -226,7 +226,7 @@ def judge_block(  # noqa: PLR0913 - a rule has that many parts
             len(block) >= CONFIRMING_READINGS
             and confirmation_score(steps, baseline.steps[ONE_WINDOW_INDEX]) > confirmation
         )
-        but = "" if is_sure else "but it's one shock"
+        but = "" if is_sure else "but one shock explains it"
     return compare_with_baseline(
         value,
         expected,

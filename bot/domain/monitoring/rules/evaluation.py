@@ -46,7 +46,7 @@ class MonitorHistory(Protocol):
         ...
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Save a baseline of the version's own days, replacing any earlier one."""
+        """Save a baseline built from the version's own readings, replacing any earlier one."""
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:

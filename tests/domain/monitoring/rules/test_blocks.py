@@ -172,7 +172,7 @@ def test_with_confirmation_a_single_shock_is_not_worse() -> None:
     assert judge_block(fading, baseline).is_worse
     found = judge_block(fading, baseline, confirmation=2.0)
     assert not found.is_worse
-    assert "but it's one shock" in str(found.why)
+    assert "but one shock explains it" in str(found.why)
 
 
 # -- weekends ----------------------------------------------------------------------------------------------------------

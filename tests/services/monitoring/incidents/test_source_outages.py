@@ -228,7 +228,7 @@ def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     served.incidents.end_and_remind()
     [incident] = incidents(served)
     assert not incident.is_open
-    assert str(incident.resolution).startswith("The monitors that use push stopped failing together")
+    assert str(incident.resolution).startswith("The monitors that use push have recovered")
 
 
 def say_all(bench: Bench, count: int, value: float) -> None:
