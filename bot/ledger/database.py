@@ -204,7 +204,10 @@ class SqlLedger:
         self._required_revision = current_schema.newest
 
     def schema(self) -> Schema:
-        """Return the state of the tables, without creating or changing anything. Raises LedgerUnavailable."""
+        """Return the state of the tables, without creating or changing anything.
+
+        Raises Misconfigured if the ledger lacks their revision. Raises LedgerUnavailable.
+        """
         if self._is_sqlite and not engines.file_path(self._url).is_file():
             return _read_schema(None)
         with _translate_errors(UNREADABLE), self._connect(self._reader) as connection:
@@ -329,6 +332,8 @@ def _read_schema(connection: Connection | None) -> Schema:
 
     scripts = ScriptDirectory.from_config(_alembic_config())
     revision = MigrationContext.configure(connection).get_current_revision() if connection else None
+    if connection and revision is None and inspect(connection).has_table("audit_events"):
+        raise Misconfigured(schema_check.NO_REVISION_MESSAGE)
     newest = str(scripts.get_current_head())
     if revision is None:
         age = SchemaAge.NONE

@@ -10,6 +10,10 @@ from bot.domain.core.sentence import Code, Sentence, say
 NEWER_MESSAGE = say(
     "This ledger was written by a newer version of Registrar. Run that version, or restore an older backup."
 )
+NO_REVISION_MESSAGE = say(
+    "This ledger has no {table} table, which records the revision of its tables. Restore a backup.",
+    table=Code("alembic_version"),
+)
 
 
 class SchemaAge(Enum):

@@ -106,6 +106,13 @@ def test_a_ledger_from_a_newer_registrar_is_not_changed(ledger: SqlLedger, ledge
         ledger.migrate()
 
 
+def test_a_ledger_without_a_revision_is_not_changed(ledger: SqlLedger, ledger_url: str) -> None:
+    with raw(ledger_url) as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
+    with pytest.raises(Misconfigured, match="Restore a backup"):
+        ledger.migrate()
+
+
 def test_a_ledger_from_the_first_release_is_upgraded(tmp_path: Path) -> None:
     file = tmp_path / "old.db"
     with closing(sqlite3.connect(file)) as old:

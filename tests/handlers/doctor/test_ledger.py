@@ -45,6 +45,11 @@ def test_a_ledger_from_a_newer_version_is_an_error(doctor: RunDoctor, sqlite_url
     assert "newer version of Registrar" in doctor(REGISTRAR_DATABASE_URL=url).of("ledger", "error")
 
 
+def test_a_ledger_without_a_revision_is_an_error(doctor: RunDoctor, sqlite_url: str) -> None:
+    url = edited(sqlite_url, "DROP TABLE alembic_version")
+    assert "Restore a backup" in doctor(REGISTRAR_DATABASE_URL=url).of("ledger", "error")
+
+
 def test_a_ledger_from_an_older_version_is_upgraded_by_the_next_run(doctor: RunDoctor, sqlite_url: str) -> None:
     url = edited(sqlite_url, "UPDATE alembic_version SET version_num = '0001'")
     assert "`registrar run` upgrades them at startup" in doctor(REGISTRAR_DATABASE_URL=url).of("ledger", "warning")
