@@ -24,6 +24,7 @@ from bot.domain.commands.rollbacks import ShowHistory
 from bot.domain.core.actors import Person
 from bot.domain.home.home_content import RECENT_EVENT_TAGS
 from bot.ledger.database import SqlLedger
+from bot.ledger.stores.reader import SqlLedgerReader
 from bot.ports import SystemClock
 from bot.services.audit.pages import audit_queries
 from bot.services.core.context import ActivePolicy, Context
@@ -121,19 +122,12 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
     def audit(**given: Any) -> Way:
         return lambda: read_audit(ShowAudit(**given))
 
-    def latest(**given: Any) -> Way:
-        def read() -> object:
-            with ledger.read() as reading:
-                return reading.latest_audit_events(**given)
+    def reading(read: Callable[[SqlLedgerReader], object]) -> Way:
+        def way() -> object:
+            with ledger.read() as reader:
+                return read(reader)
 
-        return read
-
-    def stored(**given: Any) -> Way:
-        def read() -> object:
-            with ledger.read() as reading:
-                return reading.latest_audit_records(limit=21, **given)
-
-        return read
+        return way
 
     def history(**given: Any) -> Way:
         return lambda: production.timeline(ShowHistory(model=MODEL, **given))
@@ -147,18 +141,36 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         "the same, `--since` half a year ago": audit(model=MODEL, since=newest - timedelta(days=180)),
         "the same, for a model that's only in the first minutes": audit(model=RARE),
         "the same, `--since 30d`, for such a model": audit(model=RARE, since=newest - timedelta(days=30)),
-        "`registrar audit show`": stored(),
-        "the same, `--before` the middle": stored(before=middle),
-        "the same, `--since 10m`": stored(since=newest - timedelta(minutes=10)),
-        "the same, `--by` a person": stored(actor=actor),
-        "the same, `--by` a person, `--before` the middle": stored(actor=actor, before=middle),
-        "the same, `--by` someone who's only in the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
-        "the same, `--tag`, a common one": stored(tag=EventTag.VOTED.value),
-        "the same, `--tag`, one that's only in the first minutes": stored(tag=EventTag.REGISTERED.value),
-        "recent activity, 21 tags (the Home tab)": latest(tags=RECENT_EVENT_TAGS, most=MAX_SCANNED_EVENTS),
-        "the last event of an unused tag": latest(tags=[EventTag.ANCHORED], most=1),
-        "registrations of a model since yesterday": latest(
-            model=MODEL, tags=[EventTag.REGISTERED], since=newest - timedelta(days=1)
+        "`registrar audit show`": reading(lambda reader: reader.latest_audit_records(limit=21)),
+        "the same, `--before` the middle": reading(
+            lambda reader: reader.latest_audit_records(limit=21, before_number=middle)
+        ),
+        "the same, `--since 10m`": reading(
+            lambda reader: reader.latest_audit_records(limit=21, since=newest - timedelta(minutes=10))
+        ),
+        "the same, `--by` a person": reading(lambda reader: reader.latest_audit_records(limit=21, actor=actor)),
+        "the same, `--by` a person, `--before` the middle": reading(
+            lambda reader: reader.latest_audit_records(limit=21, actor=actor, before_number=middle)
+        ),
+        "the same, `--by` someone who's only in the first minutes": reading(
+            lambda reader: reader.latest_audit_records(limit=21, actor=f"slack:{GONE.team}/{GONE.user}")
+        ),
+        "the same, `--tag`, a common one": reading(
+            lambda reader: reader.latest_audit_records(limit=21, tag=EventTag.VOTED.value)
+        ),
+        "the same, `--tag`, one that's only in the first minutes": reading(
+            lambda reader: reader.latest_audit_records(limit=21, tag=EventTag.REGISTERED.value)
+        ),
+        "recent activity, 21 tags (the Home tab)": reading(
+            lambda reader: reader.latest_audit_events(tags=RECENT_EVENT_TAGS, limit=MAX_SCANNED_EVENTS)
+        ),
+        "the last event of an unused tag": reading(
+            lambda reader: reader.latest_audit_events(tags=[EventTag.ANCHORED], limit=1)
+        ),
+        "registrations of a model since yesterday": reading(
+            lambda reader: reader.latest_audit_events(
+                model=MODEL, tags=[EventTag.REGISTERED], since=newest - timedelta(days=1)
+            )
         ),
         "`/model history MODEL`": history(),
         "the same, `--last 50`": history(last=50),
