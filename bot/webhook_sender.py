@@ -70,7 +70,7 @@ class WebhookNotifier:
         return name
 
     def delete_message(self, message_ref: MessageRef) -> None:
-        """Do nothing: a duplicate has the same ID, so the receiver recognizes it."""
+        """Do nothing, because a duplicate has the same ID and the receiver recognizes it."""
 
     def _find_endpoint(self, message: OutboxMessage) -> Endpoint | None:
         policy = self._policy()
@@ -115,7 +115,7 @@ class WebhookNotifier:
     def _parse_retry_after(self, header: str) -> timedelta:
         """Return how long a Retry-After header says to wait: at most five minutes, or zero if it can't be read.
 
-        The header has seconds or a date.
+        The header contains either seconds or a date.
         """
         try:
             wait = timedelta(seconds=int(header)) if header.isdecimal() else parsedate_to_datetime(header) - self._now()

@@ -21,7 +21,7 @@ def audit_events() -> str:
 
 # Audit events
 
-Every action and every refusal is an event in the [audit log](../operations/audit-log.md).
+Actions and refusals are events in the [audit log](../operations/audit-log.md).
 
 {table(["tag", "recorded when"], rows)}
 

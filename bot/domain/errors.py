@@ -1,4 +1,4 @@
-"""The module that source plugins for 0.2 import their errors from. Kept for one release; use bot.sources instead."""
+"""Errors that source plugins for 0.2 import from here. Kept for one release; use bot.sources instead."""
 
 from bot.domain.core.errors import Misconfigured, Unreachable
 

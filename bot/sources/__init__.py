@@ -46,7 +46,7 @@ class SourceDependencies:
 
 
 class RegistryWithTracker:
-    """A `ModelRegistry` that also has the methods for runs and their metrics that plugins written for 0.2 call."""
+    """A `ModelRegistry` that also has the methods for runs and metrics that plugins written for 0.2 call."""
 
     def __init__(self, registry: ModelRegistry, tracker: ExperimentTracker) -> None:
         self._ports = (registry, tracker)

@@ -47,7 +47,7 @@ class MlflowSource:
         return answers
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the only value: a training run has no history to replay."""
+        """Return the only value, because a training run has no history to replay."""
         return self.read([query])[0]
 
 

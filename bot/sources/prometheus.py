@@ -83,7 +83,7 @@ class PrometheusSource:
         )
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the values after `since`, one per `step`; the step is longer if there would be more than 11,000."""
+        """Return the values after `since`, one per `step`; uses a longer step if there would be more than 11,000."""
         answer = self._run_queries([(query, [_range_request(query, text, step) for text in _promql_texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 

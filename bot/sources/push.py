@@ -64,7 +64,7 @@ def _to_point(pushed: PushedReading) -> Point | CountPoint:
 
 
 def _group_by_start(queries: Collection[Query]) -> list[list[Query]]:
-    """Return the queries, grouped by start within five minutes, so that an early one doesn't slow down the others."""
+    """Return groups of queries that start within five minutes, so that an early query doesn't slow down the rest."""
     groups: list[list[Query]] = []
     for query in sorted(queries, key=lambda query: query.since):
         if not groups or query.since - groups[-1][0].since > GROUPING_TOLERANCE:

@@ -108,7 +108,7 @@ def _parse_signature(headers: Headers, now: datetime) -> CallSignature | None:
     """Return the call's signature; None if it has none.
 
     Raises Refused if a header is missing, malformed, or repeated, or if the timestamp is off by more than
-    SIGNATURE_SECONDS. What's sent decides how it's verified: a nonce needs `v2=`, and `v2=` needs a nonce.
+    SIGNATURE_SECONDS. The headers determine how it's verified: a nonce requires `v2=`, and `v2=` requires a nonce.
     """
     sent = [headers.getlist(name) for name in (SIGNATURE_HEADER, TIMESTAMP_HEADER, NONCE_HEADER)]
     if not any(sent):

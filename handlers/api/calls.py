@@ -84,7 +84,7 @@ class ApiServices:
 
 
 class ApiError(Exception):
-    """An error that refuses a call with this status and sentence; `fields` are other keys of the ErrorDocument."""
+    """An error that refuses a call with a status and a sentence; `fields` are additional keys of the ErrorDocument."""
 
     def __init__(self, status: int, sentence: Sentence | str, **fields: object) -> None:
         self.status, self.document = status, {"error": str(sentence), **fields}

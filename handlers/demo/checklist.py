@@ -44,11 +44,12 @@ class BrokenVersion:
 class DemoFacts:
     """The facts that the checklist is derived from.
 
-    `policy` maps people at the terminal to Slack. `events` are the model's audit events, oldest first. `request` is the
-    pending request for Production, and `voters` are the user IDs of those who approved it. `production` is the version
-    in Production, and `since` is when it entered. `targets` are the versions that can be rolled back to, and `blocked`
-    are those that were rolled back. `broken` is the most recently broken version. `reader` is the user ID of someone
-    who read the history. `is_monitored`: whether a monitor would notice a broken version.
+    `policy` maps people at the terminal to their Slack users. `events` are the model's audit events, oldest first.
+    `request` is the pending request for Production, and `voters` are the user IDs of those who approved it.
+    `production` is the version in Production, and `since` is when it entered. `targets` are the versions that can be
+    rolled back to, and `blocked` are those that were rolled back. `broken` is the most recently broken version.
+    `reader` is the user ID of someone who read the history. `is_monitored`: whether a monitor would notice a broken
+    version.
     """
 
     policy: Policy
@@ -74,10 +75,10 @@ class DemoFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoChecklist:
-    """What the channel shows. `done` has a sentence about each finished step; `status` says what's happening now.
+    """The checklist as the channel shows it.
 
-    `next_step` is the step that *Do it for me* performs, if there is one. `can_break`: whether to show the button that
-    breaks the version.
+    `done` has a sentence about each finished step; `status` says what's happening now. `next_step` is the step that *Do
+    it for me* performs, if there is one. `can_break`: whether to show the button that breaks the version.
     """
 
     done: Mapping[Step, Sentence] = field(default_factory=dict)

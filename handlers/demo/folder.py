@@ -140,7 +140,7 @@ class DemoFolder:
             return 0
 
     def remember_port(self, port: int) -> None:
-        """Record the port, for the next start and for the error that someone who starts a second demo here sees."""
+        """Record the port, for the next start and for the error shown to anyone who starts a second demo here."""
         self._address_file.write_text(f"127.0.0.1:{port}")
 
     def write_environment(self, registrar_url: str) -> None:
@@ -198,7 +198,7 @@ class DemoFolder:
         )
 
     def _adapt_policy(self) -> None:
-        """Point the policy to this folder's token files and a free port for serve.py; let serve.py's client read."""
+        """Point the policy to this folder's token files and a free port for serve.py; allow its client to read."""
         before, folder = self.policy_file.read_text(encoding="utf-8"), self.path.absolute()
         after = _PUSHES_ONLY.sub(", read", before)
         after = _TOKEN_FILE.sub(lambda match_: json.dumps(str(folder / match_[1]), ensure_ascii=False), after)

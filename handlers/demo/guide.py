@@ -48,10 +48,10 @@ MAX_TRANSITIONS = 400  # transitions of Production to search for rollback target
 
 
 class DemoGuide:
-    """The checklist's message and its buttons. Handles clicks through `app`; updates the message while in its block.
+    """The checklist's message and its buttons. Handles clicks through `app`.
 
-    `break_version` is called with the version in Production that should become wrong, or None if there isn't one.
-    `file` stores the most recently broken version.
+    The message is updated until the block ends. `break_version` is called with the version in Production that should
+    become wrong, or None if there isn't one. `file` stores the most recently broken version.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class ModelServer:
             self._thread.start()
 
     def break_version(self, version: int | None) -> None:
-        """Make this version wrong until another one replaces it, even if the process restarts; None breaks none."""
+        """Make this version wrong until another one replaces it, even if the process restarts; None breaks nothing."""
         with self._lock:
             self._broken = version
             self._send_broken()

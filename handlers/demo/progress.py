@@ -15,8 +15,8 @@ TICK_SECONDS = 0.25
 class ProgressReporter:
     """Prints lines and, after `silence` seconds without output, how long the current step has taken.
 
-    It stops with its block. On a terminal, the time is updated in place; elsewhere, such as in a file or a CI log, each
-    update is a separate line.
+    It stops when its block ends. On a terminal, the time is updated in place; elsewhere, such as in a file or a CI log,
+    each update is a separate line.
     """
 
     def __init__(self, out: TextIO | None = None, silence: float = SILENCE_SECONDS) -> None:

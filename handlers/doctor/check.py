@@ -21,7 +21,7 @@ CHECK_TIMEOUT = 10.0  # default timeout in seconds
 
 
 class DiagnosisState(Enum):
-    """The state of a part. `doctor --json` has the value; people see the label."""
+    """The state of a part. `doctor --json` prints the value; people see the label."""
 
     OK = "ok"
     WARNING = "mind"  # works, but needs attention

@@ -1,4 +1,4 @@
-"""The check of this machine's clock, against Slack's and MLflow's."""
+"""The check that compares this machine's clock with Slack's and MLflow's."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def open_probe(settings: Settings, lock: Lock) -> Iterator[MlflowProbe]:
 def check_registry(settings: Settings, lock: Lock, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     """Check whether MLflow responds, and its version, number of models, stages, and clock.
 
-    Raises what its calls raise.
+    Raises whatever its calls raise.
     """
     opened = open_registry(settings)
     if unset := opened.unset:
@@ -164,7 +164,7 @@ def models_covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds to connect to the server, to get an answer without a login, and to get one as the bot, with its login."""
+    """Seconds to connect to the server, to get a response without a login, and to get one with the bot's login."""
 
     connect: float
     anonymous: float

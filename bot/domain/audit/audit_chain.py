@@ -19,7 +19,7 @@ MIN_NUMBER = -(2**62)  # below every number that a row can have
 class AuditRecord(NamedTuple):
     """An audit row. `body` is the event as it was hashed; the fields before it are copies for queries.
 
-    `at` is the same text as in the body. This is a tuple because 100,000 of them are read at a time.
+    `at` is the same text as in the body. The class is a tuple because 100,000 rows are read at a time.
     """
 
     number: int
@@ -47,7 +47,7 @@ class ChainFaultKind(Enum):
 class ChainFault:
     """The first row where the chain is broken, and what's wrong there.
 
-    `last` is set if an anchor shows only that the broken row is one of those from `number` to `last`.
+    `last` is set if an anchor shows only that the broken row is somewhere from `number` to `last`.
     """
 
     number: int
@@ -131,7 +131,7 @@ class _AnchorComparison:
         self._last_matching = after.number  # the last number that an anchor confirms
 
     def find_mismatch(self, last: ChainHead) -> ChainFault | None:
-        """Return a fault if an anchor with this number has a different hash, or None."""
+        """Return a fault if an anchor with this number has a different hash; otherwise, return None."""
         while self._remaining and self._remaining[-1].number == last.number:
             anchor = self._remaining.pop()
             if anchor.hash != last.hash:
@@ -142,7 +142,7 @@ class _AnchorComparison:
         return None
 
     def find_missing(self, last: ChainHead) -> ChainFault | None:
-        """Return a fault if an anchor's number is past the end of the chain, or None."""
+        """Return a fault if an anchor's number is past the end of the chain; otherwise, return None."""
         if not self._remaining:
             return None
         anchor = self._remaining[-1]
@@ -232,7 +232,7 @@ def _diagnose_next(record: AuditRecord, expected: int, found_at: int | None) -> 
 
 
 def _diagnose_displaced(record: AuditRecord, expected: int, found_at: int) -> ChainFault:
-    """Return the fault in a row that's in the place of another row, which is now at number `found_at`."""
+    """Return the fault when a row has taken the place of another one, which is now at number `found_at`."""
     if record.number != expected:
         return ChainFault(expected, ChainFaultKind.SWAPPED, f"its row is stored as event {found_at}")
     if _number_from_body(record) == found_at:

@@ -101,7 +101,7 @@ _ACT_WORDS = {
 
 
 def describe_event(event: Event, *, with_names: bool = True) -> Sentence:
-    """Return who did what, and why. `with_names` adds the person's display name at that time."""
+    """Return an event as a sentence: who did what, and why. `with_names` adds the person's display name at the time."""
     did = say(_TEMPLATES[event.tag], **_template_values(event))
     name = str((event.evidence.get("by") or {}).get("name") or "") if with_names else ""
     actor = say("{who} ({name})", who=format_actor(event.actor), name=name) if name else _actor_label(event)

@@ -63,7 +63,7 @@ class Argument:
 
 
 class MissingArguments(BadInput):
-    """A command is missing arguments. Slack opens a modal with those given; the terminal says what's missing."""
+    """A command is missing arguments. Slack opens a modal with the given ones; the terminal lists the missing ones."""
 
     def __init__(self, command_class: type[Command], given: dict[str, str], missing: list[str]) -> None:
         self.command_class, self.given, self.missing = command_class, given, missing

@@ -77,7 +77,7 @@ AllMonitors = Annotated[bool, Argument("", "all of the model's monitors", positi
 
 
 class _RuleCommand(Change):
-    """A command with flags for a rule. `settings` has those that were typed, as text."""
+    """A command with flags for a rule. `settings` has the values of the flags that were typed, as text."""
 
     model: ModelName
     name: MonitorName

@@ -220,7 +220,8 @@ def _join_effect_words(words: Sequence[str]) -> list[str]:
 def _fill_positionals(command_class: type[Command], values: dict[str, Any], words: list[str]) -> list[str]:
     """Assign words to the positional fields that no flag has set; return the remaining words.
 
-    If required fields follow, an optional field leaves words that they need and words that it doesn't accept.
+    An optional field is skipped if all remaining words are needed for required fields that follow, or if such fields
+    follow and it doesn't accept the next word.
     """
     open_ones = [
         (name, field, arg) for name, field, arg in command_class.arguments() if arg.positional and name not in values

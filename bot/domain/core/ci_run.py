@@ -61,7 +61,7 @@ def pack_ci_run(ci_run: CiRun) -> dict[str, str | bool]:
 def detect_ci_run(environ: Mapping[str, str]) -> CiRun:
     """Return the CI run in `environ` (GitHub Actions or GitLab CI), or an empty one outside CI.
 
-    Cut or omit anything that `parse_ci_run` would reject, so that an odd environment doesn't prevent a request.
+    Truncates or omits anything that `parse_ci_run` would reject, so that an odd environment doesn't prevent a request.
     """
     run = _read_environment(environ)
     names = ("repository", "run", "commit", "actor")

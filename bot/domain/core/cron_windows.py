@@ -1,4 +1,4 @@
-"""Recurring windows: whether a window that a cron expression opens contains a time. Doesn't read the clock."""
+"""Recurring windows that open on a cron schedule: the one, if any, that contains a time. Doesn't read the clock."""
 
 from __future__ import annotations
 

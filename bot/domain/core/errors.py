@@ -1,30 +1,31 @@
-"""The hierarchy of errors. Each error has the sentence that a person reads.
+"""The error hierarchy. Each error has the sentence that a person reads.
 
     RegistrarError
-    ├── BadInput                the input can't be understood               exit 2
+    ├── BadInput                   the input can't be understood                   exit 2
     │   ├── UnknownModel
     │   ├── UnknownVersion
     │   ├── UnknownRun
     │   └── UnknownRequest
-    ├── Refused                 the rules say no                            exit 1
-    │   ├── AlreadyOpen         a request for this model and stage is open
-    │   ├── GateFailed          a gate that no one can override failed
-    │   ├── TooFewApprovers     fewer people can approve than are required
-    │   ├── AlreadyDecided      someone decided first
-    │   └── QuotaExceeded       a quota in the policy is used up for now
-    ├── Misconfigured           a setting or the policy file is wrong       exit 2
-    │   └── WrongPolicy         the policy file, with a list of its errors
-    ├── RegistryRefused         the registry rejected the call              exit 1
-    └── Unreachable             a dependency isn't responding                 exit 3
+    ├── Refused                    the rules say no                                exit 1
+    │   ├── AlreadyOpen            a request for this model and stage is open
+    │   ├── GateFailed             a gate that no one can override failed
+    │   ├── TooFewApprovers        fewer people can approve than are required
+    │   ├── AlreadyDecided         someone decided first
+    │   └── QuotaExceeded          a quota in the policy is used up for now
+    ├── Misconfigured              a setting or the policy file is wrong           exit 2
+    │   └── WrongPolicy            the policy file, with a list of its errors
+    ├── RegistryRefused            the registry rejected the call                  exit 1
+    └── Unreachable                a dependency isn't responding                   exit 3
         ├── RegistryUnreachable
-        ├── Busy                  another process is doing the same work
+        │   └── FilesUnreachable   a version's files can't be read
+        ├── Busy                   another process is doing the same work
         ├── LedgerUnavailable
-        │   ├── LedgerFileGone    a ledger file was deleted or replaced
-        │   ├── LedgerUpgraded    another version upgraded the tables                  exit 2
-        │   └── NoLedgerHere      this process has no ledger
+        │   ├── LedgerFileGone     a ledger file was deleted or replaced
+        │   ├── LedgerUpgraded     another version upgraded the tables             exit 2
+        │   └── NoLedgerHere       this process has no ledger
         ├── SlackUnreachable
-        │   └── SlackNotConnected this process has no Slack connection
-        └── BotUnreachable    the terminal can't reach the bot
+        │   └── SlackNotConnected  this process has no Slack connection
+        └── BotUnreachable         the terminal can't reach the bot
 
 The cause (a library's exception) is chained for the log and never shown to a person.
 """

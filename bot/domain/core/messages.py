@@ -1,4 +1,4 @@
-"""Messages that every part of the bot sends, such as notices about answers delayed or sent directly."""
+"""Messages that every part of the bot sends, such as notices that an answer is delayed or was sent directly."""
 
 from __future__ import annotations
 

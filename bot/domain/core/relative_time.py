@@ -18,7 +18,7 @@ class RelativeDay(Enum):
     YESTERDAY = "yesterday"
 
     def date_at(self, now: datetime) -> date:
-        """Return the date that it refers to at `now`."""
+        """Return the date that this day refers to at `now`."""
         return now.astimezone(UTC).date() - timedelta(days=self is RelativeDay.YESTERDAY)
 
 

@@ -36,7 +36,7 @@ def _hmac(secret: str, signed: bytes) -> str:
 
 
 def encode_event_id(key: str) -> str:
-    """Return an event's key as an ID for a header: printable ASCII, with `%` and all else percent-encoded as UTF-8.
+    """Return an event's key as a header-safe ID, percent-encoding `%` and all but printable ASCII, as UTF-8.
 
     The key can contain the model's name, so it can have any character.
     """

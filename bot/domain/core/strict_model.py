@@ -20,5 +20,5 @@ def error_message(error: Mapping[str, Any]) -> str:
 
 
 def documented_only(**schema: Any) -> Any:
-    """Return a constraint that's only for OpenAPI's docs, because the code that checks it gives a better error."""
+    """Return a constraint for the OpenAPI docs only; the code that enforces it gives a better error."""
     return Field(json_schema_extra=schema)

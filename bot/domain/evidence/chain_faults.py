@@ -29,7 +29,7 @@ class ChainCheck:
         self._is_rewritten = False
 
     def faults(self, record: AuditRecord) -> Iterator[LogFault]:
-        """Yield what's wrong with the next row."""
+        """Yield the faults that the next row reveals."""
         number, expected = record.number, self._last.number + 1
         if number > expected:
             yield LogFault(ExceptionKind.NUMBERING_GAP, "missing", expected, number - 1)
@@ -53,7 +53,7 @@ class ChainCheck:
                 yield LogFault(ExceptionKind.ANCHOR_MISMATCH, "rewritten", anchor.number, anchor.number)
 
     def faults_at_end(self, head: ChainHead) -> Iterator[LogFault]:
-        """Yield what's wrong with the end of the chain. `head` is the stored head."""
+        """Yield the faults at the end of the chain. `head` is the stored head."""
         last = self._last
         if last.number != head.number:
             what = "cut off" if last.number < head.number else "inserted"

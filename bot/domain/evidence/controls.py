@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class ExceptionKind(Enum):
-    """A kind of exception, which reports list first: its name in reports, which never changes, and its meaning."""
+    """A kind of exception: its name in reports, which never changes, and its meaning. Reports list exceptions first."""
 
     OUTSIDE_REGISTRAR = (
         "outside_registrar",

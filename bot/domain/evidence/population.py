@@ -87,7 +87,7 @@ class EvidenceQuestion:
 
 @dataclass(slots=True)
 class Population:
-    """The changes and exceptions found so far. It's fed every audit event once, in order.
+    """The changes and exceptions found so far. Add every audit event once, in order.
 
     `first_read_at` is when Registrar first read the registry, if known.
     """
@@ -232,7 +232,7 @@ class Population:
         return trail.transition if trail else f"promotion:{event['subject']}"
 
     def _enter(self, event: Fields) -> None:
-        """Add a change to Production: a promotion, a rollback, a repair, or a change made outside Registrar."""
+        """Record a change to Production: a promotion, a rollback, a repair, or a change made outside Registrar."""
         if not _is_about_production(event):
             return
         if event["model"] is None:
@@ -307,7 +307,7 @@ class Population:
             self.report(ExceptionKind.SERVING_NOT_CONFIRMED, event, seen=event["evidence"]["seen"])
 
     def _drift(self, event: Fields) -> None:
-        """Report a moved alias, unless Production changed to the same version, which is reported separately."""
+        """Report a moved alias, unless Production changed to the same version; that change is reported separately."""
         alias = event["evidence"].get("production_alias")
         if alias and alias["after"] != self.holders.get(event["model"]):
             self.report(ExceptionKind.ALIAS_OUTSIDE_REGISTRAR, event, **alias)
@@ -326,7 +326,7 @@ class Population:
         self.imported_models.add(event["model"])
 
     def without_passport(self) -> list[str]:
-        """Return the IDs of the changes that have no passport although there was a key to sign it."""
+        """Return the IDs of the changes that have no passport even though a signing key already existed."""
         kinds, first = {kind.value for kind in PASSPORT_KINDS}, self.keys_since
         return [
             change["id"]

@@ -95,7 +95,7 @@ class RequestTrail:
         }
 
     def approval_faults(self) -> Iterator[tuple[ExceptionKind, dict[str, Any]]]:
-        """Yield what's wrong with the approvals of an executed request, and any override of its gates."""
+        """Yield the faults in an executed request's approvals, and any override of its gates."""
         if self.override:
             yield ExceptionKind.GATES_OVERRIDDEN, self.override
         if self.broke_glass_at:
@@ -151,7 +151,7 @@ class RequestTrail:
 
 
 def user_of(event: Fields, policy: Policy | None) -> str:
-    """Return the Slack ID of whoever caused an event, or the actor's ID in the ledger if there isn't one."""
+    """Return the Slack ID of whoever caused an event; if they have none, return the actor's ID in the ledger."""
     actor = parse_actor(event["actor"])
     known = (event["evidence"].get("by") or {}).get("slack")
     if isinstance(actor, Operator):

@@ -19,7 +19,7 @@ VERDICTS = (EventTag.MONITOR_FAILED, EventTag.MONITOR_NO_VERDICT, EventTag.MONIT
 def record_keeping(
     population: Population, incidents: Iterable[Incident], first_at: str | None, last_at: str | None
 ) -> dict[str, Any]:
-    """Return what Article 12 asks for. `first_at` and `last_at` are the times of the first and last audit events."""
+    """Return the evidence for Article 12. `first_at` and `last_at` are the times of the first and last audit events."""
     reach = datetime.fromisoformat(last_at) - datetime.fromisoformat(first_at) if first_at and last_at else timedelta()
     return {
         "retention": {
@@ -40,7 +40,7 @@ def record_keeping(
 
 
 def oversight(population: Population, incidents: Sequence[Incident]) -> dict[str, Any]:
-    """Return what Article 14 asks for."""
+    """Return the evidence for Article 14."""
     documents = [_incident_document(incident, population.question) for incident in incidents]
     return {
         "policies": [*_policies(population)],
@@ -115,6 +115,6 @@ def _incident_document(incident: Incident, question: EvidenceQuestion) -> dict[s
 
 
 def _median(documents: Sequence[Mapping[str, Any]], key: str) -> int | None:
-    """Return the median; of two middle values, the lower one. None if no document has a value."""
+    """Return the median of a key's values (the lower of two middle values), or None if no document has one."""
     values = sorted(one[key] for one in documents if one[key] is not None)
     return values[(len(values) - 1) // 2] if values else None

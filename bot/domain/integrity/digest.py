@@ -53,12 +53,12 @@ class VersionDigest:
         return self.state is DigestState.RECORDED
 
     def record(self, found: FileManifest, now: datetime) -> VersionDigest:
-        """Return the digest once all its files have been hashed for the first time; `found` is their manifest."""
+        """Return the digest after all its files were hashed for the first time; `found` is their manifest."""
         ended = replace(self.end_pass(), file_count=len(found.files), byte_count=found.size)
         return replace(ended, state=DigestState.RECORDED, manifest=found, recorded_at=now, compared_at=self.began_at)
 
     def compare(self, changed: Iterable[str]) -> VersionDigest:
-        """Return the digest once its files have been compared; `changed` has the paths that differ."""
+        """Return the digest after its files were compared; `changed` has the paths that differ."""
         return replace(self.end_pass(), compared_at=self.began_at, changed=tuple(changed))
 
     def end_pass(self, why: str = "") -> VersionDigest:

@@ -66,7 +66,7 @@ def _is_beyond_hard_limit(rule: MonitorConfig, value: float) -> bool:
 
 
 def is_warmed_up(monitor: Monitor, term: ProductionTerm, now: datetime) -> bool:
-    """Return whether the warm-up after the promotion, during which only the hard limit counts, is over."""
+    """Return whether the warm-up after the promotion is over; until then, only the hard limit applies."""
     return now >= term.since + monitor.rule.warmup_duration
 
 
@@ -136,7 +136,7 @@ def assess(
 def _no_new_verdict(
     rule: MonitorConfig, previous: MonitorState, current: MonitorState, due_since: datetime | None
 ) -> Verdict:
-    """Return the verdict when there's nothing new to evaluate. If the last window got none, there's still none."""
+    """Return the verdict when there's nothing new to evaluate. If the last window got none, there still isn't one."""
     if previous.state in {MonitorStatus.NO_DATA, MonitorStatus.ERROR}:
         why = say("Data is back, but there's no verdict yet.").with_code(Reason.NOT_JUDGED_YET)
         return _make_verdict(CheckOutcome.OK, previous, current, previous.state, why)

@@ -107,7 +107,7 @@ class Incident:
     ended_in: str = ""  # the ordering key of the message that announces what ended it
 
     def with_line(self, monitor: str, line: Sentence, max_lines: int) -> Incident:
-        """Return the incident with this line for `monitor`, which joins if needed; keep at most `max_lines` lines."""
+        """Return the incident with this line for `monitor`, which is added if new; keep at most `max_lines` lines."""
         if monitor not in self.monitors:
             return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:max_lines])
         at = self.monitors.index(monitor)
@@ -179,7 +179,7 @@ class MonitorChart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionInput:
-    """What `decide` takes into account, read in the transaction that records the decision."""
+    """The input to `decide`, read in the transaction that records the decision."""
 
     monitor: Monitor
     model: str
@@ -202,7 +202,7 @@ class DecisionInput:
 
 @dataclass(frozen=True, slots=True)
 class IncidentDecision:
-    """What to do about a failing monitor, and why not more. A `trip_reason` also trips the circuit breaker."""
+    """What to do about a failing monitor, and what prevents more. A `trip_reason` also trips the circuit breaker."""
 
     status: IncidentStatus
     why: Sentence | None = None
@@ -212,9 +212,9 @@ class IncidentDecision:
 def decide(inputs: DecisionInput) -> IncidentDecision:
     """Return what to do about a failing monitor.
 
-    In this order, check what invalidates the verdict (Production changed, the source is suspect), whether the monitor
+    Checks, in this order, what invalidates the verdict (Production changed, the source is suspect), whether the monitor
     only records or alerts (a dry run, a silence, `notify`), what stops every rollback (stopped automation, a freeze, no
-    target), and whether it asks first or rolls back automatically.
+    target), and whether the monitor asks first or rolls back automatically.
     """
     rule, acts = inputs.monitor.rule, inputs.monitor.effective_action
     if inputs.serving_transition_id != inputs.transition_id:

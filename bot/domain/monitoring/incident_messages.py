@@ -68,7 +68,7 @@ def target_skipped(version: int, min_served: timedelta) -> Sentence:
 
 
 def action_taken(incident: Incident) -> Sentence:
-    """Return what was done, why not more, and what to do next. Post it whenever the incident's `doing` changes."""
+    """Return what was done, what prevented more, and what to do next. Post it when the incident's `doing` changes."""
     if incident.doing is IncidentStatus.INTENT:
         step = say("{old} → {new}", old=version_code(incident.version), new=version_code(incident.target))
         return say("Rolling back {step} automatically. {nothing}", step=step, nothing=NO_ACTION_NEEDED)
@@ -282,7 +282,7 @@ def not_confirmed(version: int) -> Sentence:
 
 
 def monitoring_is_back(since: datetime, now: datetime) -> Sentence:
-    """Return the resolution once all of an incident's monitors have a verdict again or are warming up."""
+    """Return the resolution after all of an incident's monitors have a verdict again or are warming up."""
     return say("Monitoring is back after {age}.", age=format_duration(now - since))
 
 

@@ -86,7 +86,7 @@ class IncidentReview:
 
 
 def has_review(incident: Incident) -> bool:
-    """Return whether an incident gets a review when it ends: only if monitors failed."""
+    """Return whether an incident gets a review when it ends. Only incidents about failed monitors do."""
     return incident.kind in {IncidentKind.FAILED, IncidentKind.SOURCE}
 
 

@@ -136,7 +136,7 @@ _VERBS = {
 
 
 def describe_monitors(rows: Sequence[MonitorRow]) -> Sentence:
-    """Return a model's monitors in a few words: those that need attention by name, others as counts, if any."""
+    """Return a model's monitors in a few words: names for those that need attention, and counts for any others."""
     unhealthy = [row for row in rows if is_unhealthy(row)]
     paused = sum(row.monitor.is_paused for row in rows)
     healthy = sum(map(is_healthy, rows))

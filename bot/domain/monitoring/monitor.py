@@ -108,7 +108,7 @@ BLIND_STATUSES = frozenset({MonitorStatus.NO_DATA, MonitorStatus.ERROR, MonitorS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductionTerm:
-    """A version's time in Production: when it began, and with which transition. A verdict belongs to one term."""
+    """A version's time in Production: when it began, and which transition began it. A verdict belongs to one term."""
 
     transition_id: str
     version: int
@@ -206,7 +206,7 @@ class OwnBaselineKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenBaseline:
-    """A monitor's baseline in one term: a summary, made once, of what was measured before the term.
+    """A monitor's baseline for one term: a summary, made once, of the readings from before the term.
 
     The readings are those from `since` to `until`. `key` identifies the settings that the summary depends on.
     """
@@ -222,7 +222,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineReplacement:
-    """A new baseline from a version's own days. `replaced` is the previous one if the change should be announced."""
+    """A new baseline from a version's own readings. `replaced` is the previous one if the change must be announced."""
 
     kind: OwnBaselineKind
     baseline: FrozenBaseline
@@ -232,7 +232,7 @@ class BaselineReplacement:
 def with_soon_due(
     monitors: Sequence[tuple[Monitor, MonitorState]], now: datetime
 ) -> list[tuple[Monitor, MonitorState]]:
-    """Return the monitors that are due now or very soon; none if none is due yet.
+    """Return the monitors that are due now or very soon, or none at all if none is due now.
 
     Checking several monitors of one source together costs little more than checking one.
     """

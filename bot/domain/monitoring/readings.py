@@ -50,8 +50,8 @@ class Answer:
     """A source's answer to one query: points in any order, some of which can be invalid.
 
     A point is a time and a value or, for a count, a time, the count, and the total, so 93 of 100 is 0.93. `outcome` is
-    OK even if there are no points; it's ERROR, with a `why`, if the source failed or the query is wrong. If it
-    `is_timeless`, the points don't age, such as those of a training run.
+    OK even if there are no points; it's ERROR, with a `why`, if the source failed or the query is wrong. If the answer
+    `is_timeless`, such as one from a training run, its points don't age.
     """
 
     points: Sequence[Point | CountPoint] = ()

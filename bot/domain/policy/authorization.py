@@ -324,14 +324,14 @@ def _stage_rule(access_target: AccessTarget, policy: Policy) -> TargetRule | Non
 
 
 def _is_own(profile: Profile, access_target: AccessTarget, policy: Policy) -> bool:
-    """Return whether it's the person's own request, in any workspace, since a user ID belongs to one person."""
+    """Return whether the request is the person's own. The workspace isn't compared; a user ID belongs to one person."""
     return profile.person.user in own_user_ids(access_target, policy)
 
 
 def _own_refusal(
     profile: Profile, access_target: AccessTarget, policy: Policy, act: str, others: Iterable[str]
 ) -> AccessDecision | None:
-    """Return why someone can't do this on their own request (or one that could be), or None if it isn't theirs."""
+    """Return the refusal if the request is the person's own, or might be; otherwise, return None."""
     if (unknown := _unknown_requester_refusal(access_target, policy)) is not None:
         return unknown
     if not _is_own(profile, access_target, policy):

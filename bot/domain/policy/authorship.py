@@ -26,8 +26,8 @@ class Authorship:
 def own_user_ids(made_by: Authorship, policy: Policy) -> frozenset[str]:
     """Return the Slack IDs of everyone behind a request.
 
-    They are the requester, whoever started its CI job, and the person that its agent acted for when it was made, as
-    well as the one that it acts for now.
+    They are the requester, whoever started its CI job, the person that its agent acted for when the request was made,
+    and the person that the agent acts for now.
     """
     requester, ci = made_by.requester, made_by.ci
     ids = (

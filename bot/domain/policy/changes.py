@@ -117,7 +117,7 @@ def _file_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
 
 
 def _setting_changes(before: Policy, after: Policy) -> Iterator[PolicyChange]:
-    """Yield changes to settings that grant nothing, to the anchor, and to the audit stream."""
+    """Yield changes to the anchor, to the audit stream, and to settings that grant no permissions."""
     if before.channel != after.channel:
         words = say("default channel {old} → {new}", old=Channel(before.channel), new=Channel(after.channel))
         yield PolicyChange("channel", ChangeKind.OTHER, False, words)

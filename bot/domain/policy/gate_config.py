@@ -64,7 +64,7 @@ class SemverGate(StrictModel):
 
 
 class NotBlockedGate(StrictModel):
-    """A version that a rollback blocked must have been unblocked (the default without this gate)."""
+    """A version that a rollback blocked must have been unblocked. That's also the default without this gate."""
 
     not_blocked: bool = Field(strict=True)  # true, or false to allow blocked versions
 

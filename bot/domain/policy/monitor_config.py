@@ -324,7 +324,7 @@ def _default_condition(rule: MonitorConfig) -> Sentence:
 
 
 def _is_worse(rule: MonitorConfig, span: Sentence) -> Sentence:
-    """Return the clause that says how much worse than the baseline the mean of the checks' values over a span is."""
+    """Return the clause that the checks' mean value over a span is worse than the baseline by more than the effect."""
     return say(
         "the mean{of} of {metric} {over} is worse than {before} by more than {effect}",
         of="" if rule.effective_aggregate in {"mean", "last"} else f" {rule.effective_aggregate}",

@@ -56,7 +56,7 @@ def validate_policy(data: object) -> Policy:
 
 
 def _validation_errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
-    """Return pydantic's errors; if all are about unknown keys, also those that appear without these keys."""
+    """Return pydantic's errors; if all are about unknown keys, also return those found once these keys are removed."""
     errors: list[Any] = list(error.errors())
     if not errors or any(item["type"] != "extra_forbidden" for item in errors):
         return errors

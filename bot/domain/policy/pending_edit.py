@@ -45,7 +45,7 @@ def settle_duration(changes: Iterable[PolicyChange], active_policy: Policy) -> t
 
 
 def describe_policy_changes(changes: Iterable[PolicyChange]) -> Sentence:
-    """Return the changes as a list, with one line for each place, or for several places with the same changes."""
+    """Return the changes as a list with one line per place; places with the same changes share a line."""
     places: dict[tuple[ChangeKind, str], tuple[Sentence, dict[str, Sentence | None]]] = {}
     for change in changes:
         found = places.setdefault((change.kind, str(change.sentence)), (change.sentence, {}))
@@ -70,7 +70,7 @@ def _describe_line(places: list[Sentence], sentences: list[Sentence]) -> Sentenc
 
 
 def describe_pending_edit(edit: PendingPolicyEdit, revision: str, now: datetime) -> Sentence:
-    """Return why the policy file isn't in effect; `revision` identifies the policy that is."""
+    """Return why the policy file isn't in effect. `revision` identifies the policy that's in effect instead."""
     old = Code(revision or "none")
     if edit.state is PolicyEditState.MISSING:
         return say("The policy file is missing or can't be read. Revision {old} stays in effect.", old=old)

@@ -145,7 +145,7 @@ class WebhookEndpoint(Endpoint):
 
 
 class ServingProbe(StrictModel):
-    """Where to read which version is actually serving: polled at the interval `every`, for at most `timeout`."""
+    """Where to read which version is actually serving. It's polled at the interval `every`, for at most `timeout`."""
 
     url: str = Field(min_length=1)  # its URL; {model} stands for the model's name
     json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
@@ -189,7 +189,7 @@ class EditRule(StrictModel):
 
 
 class Policy(StrictModel):
-    """The whole file. See docs/reference/policy.md."""
+    """The whole policy file. See docs/reference/policy.md."""
 
     ADMIN_ROLE: ClassVar[str] = "admin"  # the role for exceptional actions
 
@@ -240,7 +240,7 @@ class Policy(StrictModel):
         return self.on_call if own is None else own
 
     def on_call_ids(self, model: str) -> list[str]:
-        """Return the IDs of the users and user groups that `on_call_for` stands for, sorted."""
+        """Return the sorted IDs of the users and user groups to mention in alerts about `model` (see `on_call_for`)."""
         return sorted(self.expand_roles(self.on_call_for(model)))
 
     def metrics_for(self, model: str) -> MetricCatalog:
@@ -248,7 +248,7 @@ class Policy(StrictModel):
         return self.metrics_under(self.rules_for(model))
 
     def metrics_under(self, rules: ModelRules) -> MetricCatalog:
-        """Return what the file says about metrics of models with these rules; the rules' settings take precedence."""
+        """Return the metric settings for models with these rules; the rules' settings override the file's defaults."""
         directions: dict[str, str] = {}
         for level in (self, rules):
             of_settings = {name: one.direction for name, one in level.metrics.items() if one.direction}

@@ -72,7 +72,7 @@ class PolicyChange:
     place: Sentence | None = None
 
     def to_evidence(self) -> dict[str, object]:
-        """Return it as plain JSON values, for the audit log."""
+        """Return the change as plain JSON values, for the audit log."""
         return {"path": self.path, "kind": self.kind.value, "loosens": self.loosens, "says": str(self.sentence)}
 
 
@@ -171,7 +171,7 @@ def _step(old: object, new: object) -> Sentence:
 
 
 def people_changes(before: frozenset[str], after: frozenset[str], whom: str) -> Iterator[tuple[bool, Sentence]]:
-    """Yield who was added and who was removed, each with whether that gives someone more permissions."""
+    """Yield a sentence for the people added and one for those removed, each with whether it loosens a rule."""
     for people, loosens, did in ((after - before, True, "added"), (before - after, False, "removed")):
         if who := [Mention(user_id) for user_id in sorted(people)]:
             yield loosens, say("{whom}: {did} {who}", whom=whom, did=did, who=who)
@@ -199,7 +199,7 @@ def on_call_change(old: list[str] | None, new: list[str] | None) -> Sentence:
 def changed_settings(
     old: Mapping[str, BaseModel | None], new: Mapping[str, BaseModel | None]
 ) -> Iterator[tuple[str, Sentence]]:
-    """Yield the names whose settings differ, and how."""
+    """Yield each name whose settings differ, with a sentence that describes the change."""
     for name in [*old, *(name for name in new if name not in old)]:
         was, now = old.get(name), new.get(name)
         if was != now:

@@ -53,7 +53,7 @@ class EligibleApprovers:
         return cls(people, is_complete=len(people) == len(listed_ids))
 
     def user_ids(self, excluding: Collection[str] = ()) -> list[str]:
-        """Return the IDs of users whose accounts can approve, sorted, except `excluding`."""
+        """Return the sorted IDs of the users whose accounts can approve, except those in `excluding`."""
         return sorted(user for user, one in self.people.items() if is_full_member(one) and user not in excluding)
 
     def max_approvals(self) -> int | None:
@@ -77,7 +77,8 @@ def required_approvals(access_target: AccessTarget, policy: Policy) -> int:
 def extra_approval_reason(access_target: AccessTarget, policy: Policy) -> Sentence | None:
     """Return why a request needs one more approval than its rule requires, or None.
 
-    It needs one if the policy should say who is behind it, but doesn't, because one of the approvals could be theirs.
+    It needs one if the policy should say who is behind the request but doesn't, because that person could be one of the
+    approvers.
     """
     rule = policy.rules_for(access_target.model or "").rule(access_target.target or Stage.NONE)
     if rule is None or rule.requester_may_approve:
@@ -216,8 +217,8 @@ def _describe_shortfall(path: str, rule: TargetRule, max_approvals: int) -> str:
 class PendingApprovers:
     """Who a pending request is waiting for, as user and user group IDs, groups first.
 
-    If `missing_approvals` is 0, someone must override the failed gates. `why` says why the request needs one more
-    approval than its rule requires, if it does.
+    If `missing_approvals` is 0, someone must override the failed gates. `why` is the reason if the request needs one
+    more approval than its rule requires.
     """
 
     ids: Sequence[str]
@@ -228,7 +229,7 @@ class PendingApprovers:
 def pending_approvers(request: Request, votes: Sequence[Vote], policy: Policy) -> PendingApprovers:
     """Return who a pending request is waiting for under the current policy.
 
-    People whose vote lapsed aren't included; they can vote again once their account allows it.
+    People whose votes have lapsed aren't included; they can vote again once their accounts allow it.
     """
     missing = request.required - len(counting_approvals(votes))
     if missing > 0:

@@ -1,4 +1,4 @@
-"""The gate `integrity`: a version's files are recorded, and are still the same right before its transition."""
+"""The gate `integrity`: a version's files must be recorded, and must be unchanged right before its transition."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def file_facts(digest: VersionDigest | None) -> FileFacts | None:
 
 
 def file_gate(files: FileFacts | None) -> tuple[GateResult, ...]:
-    """Return the gate's result, or an empty tuple while files are being hashed, since the version waits for that.
+    """Return the gate's result, or an empty tuple while files are being hashed; the promotion waits until they are.
 
     It's also empty if `files` is None. Recorded files and unchanged files are separate bounds, so overriding one
     doesn't override the other.

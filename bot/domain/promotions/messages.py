@@ -29,7 +29,7 @@ MAX_MENTIONED = 6  # people named in one sentence; the others are counted
 def describe_change(request: Request) -> Sentence:
     """Return what a request changes, as approvers see it: `v5 → v7 in Production`.
 
-    If the stage is empty, it's the version's own transition: `v7: Staging → Production`, or `v7 → Production`.
+    If the stage is empty, return the version's own transition: `v7: Staging → Production`, or `v7 → Production`.
     """
     v = Code(f"v{request.version}")
     if request.incumbent is not None:
@@ -202,7 +202,7 @@ def reminder_announcement(request: Request, people: Sequence[str] | None, now: d
 
 
 def describe_requester(request: Request) -> Sentence:
-    """Return who made a request, and with which agent; its name is shown as code, because no one verifies it."""
+    """Return who made a request, and with which agent; the agent's name is shown as code, since no one verifies it."""
     who, agent = format_actor(request.requester), request.agent
     if agent is None:
         return say("{who}", who=who)
@@ -305,7 +305,7 @@ def request_recorded_notice() -> Sentence:
 
 
 def vote_recorded_notice(why: str = "") -> Sentence:
-    """Return the answer to a deciding vote whose promotion has to wait; if `why` is empty, for a slow registry."""
+    """Return the answer to a deciding vote whose promotion has to wait; an empty `why` means a slow registry."""
     if why:
         return say("Your vote is recorded. {why}", why=why)
     return say("Your vote is recorded, but {product} isn't responding. I'll promote the version as soon as it does.")

@@ -52,7 +52,7 @@ class ReplayStep:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether both are the same; None if the facts weren't recorded."""
+        """Whether the recorded and derived results are the same; None if the facts weren't recorded."""
         return None if self.derived is None else self.recorded == self.derived
 
     @property

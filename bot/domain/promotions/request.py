@@ -92,7 +92,7 @@ def _pack_gate(gate: GateResult) -> dict[str, Any]:
 
 
 def unpack_snapshot(data: Mapping[str, Any]) -> RequestSnapshot:
-    """Return the snapshot that `pack_snapshot` wrote, with the former tags and the facts if they're stored."""
+    """Return the snapshot that `pack_snapshot` wrote, with `former` and `facts` if they're stored."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
     callers = CallerImpact() if data.get("callers") is None else unpack_caller_impact(data["callers"])
     return RequestSnapshot(**{**data, "gates": gates, "callers": callers})

@@ -13,7 +13,7 @@ from bot.domain.registry.model_card import ModelCard
 
 
 class ProblemKind(Enum):
-    """What can be wrong, worst first: each kind's code, heading, and what it means or what to do about it."""
+    """The kinds of problems, worst first: each one's code and heading, and what it means or what to do about it."""
 
     SEVERAL_HOLDERS = (
         "several_holders",
@@ -149,9 +149,9 @@ class RegistryAssessment:
 def versions_in_production(
     model: ModelInfo, versions: Sequence[VersionInfo], alias: str
 ) -> tuple[list[VersionInfo], bool]:
-    """Return the versions in Production (newest first, with aliases), and whether `alias` determines which they are.
+    """Return the versions in Production (newest first, with aliases), and whether `alias` is what puts them there.
 
-    It does if no version of the model has a stage.
+    It is if no version of the model has a stage.
     """
     by_alias = all(version.stage is Stage.NONE for version in versions)
     numbers = (

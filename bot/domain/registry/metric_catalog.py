@@ -198,7 +198,7 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def _default_decimals(values: Iterable[float]) -> int | None:
-    """Return how many decimals tell values that are shown together apart, at most 6; None for tiny or huge values."""
+    """Return how many decimals distinguish values that are shown together, at most 6; None for tiny or huge values."""
     sizes = [abs(value) for value in values if math.isfinite(value)]
     largest = max(sizes, default=0.0)
     if all(size == int(size) for size in sizes) and largest < 1e12:

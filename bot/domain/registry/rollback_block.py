@@ -1,4 +1,4 @@
-"""Blocks on versions that were rolled back as bad."""
+"""Blocks on rolled-back versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.domain.core.sentence import Code, Sentence, ended_with_period, say, tru
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackBlock:
-    """A block on a version that was rolled back as bad: rollbacks and gates reject it until a person unblocks it."""
+    """A block on a rolled-back version: rollbacks and gates reject the version until someone unblocks it."""
 
     id: str
     model: str

@@ -109,7 +109,7 @@ def pack_caller_impact(impact: CallerImpact) -> dict[str, Any]:
 
 
 def unpack_caller_impact(data: Mapping[str, Any]) -> CallerImpact:
-    """Unpack a value that `pack_caller_impact` packed."""
+    """Return the impact that `pack_caller_impact` wrote."""
     return CallerImpact(
         changes=tuple(
             CallerChange(CallerEffect(change["effect"]), unpack_sentence(change["says"])) for change in data["changes"]
@@ -169,7 +169,7 @@ def incompatibility_reason(new: ModelPackage | None, old: ModelPackage | None) -
 
 
 def _is_only_one_stated(new: Signature, old: Signature) -> bool:
-    """Return whether only one of the two declares inputs, or only one declares outputs."""
+    """Return whether only one signature declares inputs, or only one declares outputs."""
     return bool(new.inputs) != bool(old.inputs) or bool(new.outputs) != bool(old.outputs)
 
 
@@ -223,7 +223,7 @@ def _compare_columns(
 
 
 def _index_columns(columns: Iterable[SignatureColumn]) -> dict[tuple[str, int], SignatureColumn]:
-    """Return the columns by name and by how many earlier ones share it, so unnamed ones are compared by position."""
+    """Return the columns by name and by how many earlier ones have that name; unnamed ones thus match by position."""
     uses: Counter[str] = Counter()
     keyed = {}
     for column in columns:

@@ -22,11 +22,11 @@ REDRAW_SECONDS = 10.0  # between two redraws of the cards that show the progress
 
 
 class ClaimLostError(Exception):
-    """Another process is now reading these files, or they have to be read again from the beginning."""
+    """Another process has claimed the files, or they have to be read again from the beginning."""
 
 
 class FilesPass:
-    """A pass over a claimed version's files. `digest` is its row, which only the process with the claim changes."""
+    """A pass over a claimed version's files. `digest` is its row; only the process with the claim changes it."""
 
     def __init__(self, context: Context, digest: VersionDigest) -> None:
         self.digest = digest

@@ -17,7 +17,7 @@ SLOWEST_RATE = 100_000  # bytes per second: a slower store would stop the files 
 
 
 def list_files(files: VersionFiles) -> dict[str, int | None]:
-    """Return each file's size by path, None if it's unknown. Raises RegistryRefused for an invalid path."""
+    """Return each file's size, or None if unknown, by path. Raises RegistryRefused for an invalid path."""
     listing: dict[str, int | None] = {}
     for file in files.files():
         if not is_valid_path(file.path) or file.path in listing:

@@ -67,7 +67,7 @@ class MonitorRecorder:
         why: str = "",
         **evidence: Any,
     ) -> None:
-        """Record what `caller` did to a monitor; `evidence` adds keys to the event."""
+        """Record in the audit log what `caller` did to a monitor; `evidence` adds keys to the event."""
         tx.add_audit_event(
             Event(
                 at=self._context.clock.now(),
@@ -156,7 +156,7 @@ class MonitorRecorder:
 
 
 class MonitorArming:
-    """Arms monitors for automatic rollbacks, and resets circuit breakers so that those can resume."""
+    """Arms monitors for automatic rollbacks, and resets circuit breakers so that rollbacks can resume."""
 
     def __init__(self, context: Context, run_backtest: BacktestRunner, recorder: MonitorRecorder) -> None:
         self._context = context

@@ -1,7 +1,7 @@
 """Replays past values, from the ledger or the source, through a monitor's rule to find when it would have fired.
 
-As in a live check, `evaluate_rule` applies the rule, and `assess` turns its result into a verdict. Only the history
-that the rule looks back at comes from memory.
+As in a live check, `evaluate_rule` applies the rule, and `assess` turns its result into a verdict. The only difference
+is that the history the rule reads is in memory.
 """
 
 from __future__ import annotations
@@ -131,9 +131,9 @@ class Backtester:
 def aggregate_like_checks(rule: MonitorConfig, readings: Sequence[Point | CountPoint]) -> list[CheckValue]:
     """Return the values that checks would have computed from a source's readings (oldest first).
 
-    There's one for each reading, except while a window or rate is incomplete and if the value isn't finite. As in a
-    check, a threshold with an aggregate uses its window, and a rule with a baseline uses the readings since the
-    previous check. The monitor's own values are already aggregated.
+    Each reading gives one value, unless a window or rate is still incomplete or the value isn't finite. As in a check,
+    a threshold with an aggregate uses its window, and a rule with a baseline uses the readings since the previous
+    check. The monitor's own values are already aggregated.
     """
     values = [
         (points[-1][0], *aggregate(points, rule.effective_aggregate)) for points in _reading_windows(rule, readings)
@@ -221,9 +221,9 @@ def replay(
     stored: FrozenBaseline | None = None,
     rollback_blocks: Collection[RollbackBlock] = (),
 ) -> ReplayResult:
-    """Replay these checks (oldest first) in these terms; return what the monitor would have found after `since`.
+    """Replay checks (oldest first) in the given terms; return what the monitor would have found after `since`.
 
-    `stored` is its stored frozen baseline, if there is one; the baselines of other terms are recomputed.
+    `stored` is the monitor's stored frozen baseline, if there is one; the baselines of other terms are recomputed.
     """
     result = ReplayResult(BacktestCoverage(since, until), MonitorState(monitor=monitor.id))
     for term in terms:

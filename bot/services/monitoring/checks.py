@@ -267,7 +267,7 @@ def is_failing_together(reader: Ledger, source: str) -> bool:
 
 
 def _gap_starts(result: CheckResult) -> Sequence[datetime]:
-    """Return the start of the window in which a gap can prevent a verdict, in a list that's empty without a gap."""
+    """Return a list with the start of the window in which a gap can prevent a verdict; empty if there's no gap."""
     monitor_state, since = result.verdict.monitor_state, result.at - 2 * result.monitor.rule.window
     return (
         [since] if monitor_state.state is MonitorStatus.CANT_JUDGE and _has_missed_since(monitor_state, since) else []

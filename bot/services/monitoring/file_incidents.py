@@ -23,7 +23,7 @@ from bot.services.monitoring.incident_writer import IncidentWriter
 
 
 def compare_after_entry(context: Context, tx: LedgerTransaction, transition: Transition) -> None:
-    """Schedule a comparison of the files of the version that just entered Production with the recorded manifest.
+    """For the version that just entered Production, schedule a comparison of its files with the recorded manifest.
 
     It runs in the background. If the files are known to have changed, as after a break-glass promotion, open the
     incident now.

@@ -67,7 +67,7 @@ def resolve_if_recovered(writer: IncidentWriter, result: CheckResult, kind: Inci
 
 
 def confirm_recovery(writer: IncidentWriter, result: CheckResult) -> None:
-    """Mark the incident whose rollback began this term as recovered if all its active monitors are healthy."""
+    """Mark an incident as recovered if its rollback began this term and all its active monitors are healthy."""
     tx, term = writer.tx, result.term
     assert term is not None
     for incident in tx.incidents(model=result.monitor.model, limit=RECENT_LIMIT):
@@ -130,7 +130,7 @@ def _find_source_resolution(reader: Ledger, incident: Incident, now: datetime) -
 
 
 def resolution_by_transition(reader: Ledger, incident: Incident) -> IncidentResolution:
-    """Return how a transition ended an incident, by taking its version out of Production or putting it there again."""
+    """Return how a transition ended an incident: by taking its version out of Production or putting it back."""
     serves = present_period(reader, incident.model)
     if serves is None:
         sentence = words.superseded(incident.version, None)

@@ -202,7 +202,7 @@ def _find_open_of_term(writer: IncidentWriter, result: CheckResult) -> Incident 
 
 
 def _must_decide_again(incident: Incident, result: CheckResult) -> bool:
-    """Return whether to decide again: the monitor isn't in the incident yet, or the rollback may be possible now.
+    """Return whether to decide again: if the monitor isn't in the incident yet, or the rollback may be possible now.
 
     An armed monitor waits for a person only if a request was open, and that request may be closed by now.
     """
@@ -260,7 +260,7 @@ def _escalate(
 
 
 def _why(decision: IncidentDecision, inputs: DecisionInput, result: CheckResult) -> Sentence | None:
-    """Return why no more was done, and which version the rollback skips, if any."""
+    """Return why nothing more was done, and which version the rollback skips, if any."""
     if inputs.skipped_target is None:
         return decision.why
     skipped = words.target_skipped(inputs.skipped_target, result.monitor.rule.min_served)
@@ -325,7 +325,8 @@ def _hold_unless_loadable(
 ) -> IncidentDecision:
     """Return the decision, or HELD if the target version wouldn't load.
 
-    If that's unknown, a person can still decide. An automatic rollback is held, and each failing check tries again.
+    If that's unknown, a person can still decide to roll back, but an automatic rollback is held, and each failing check
+    tries again.
     """
     if decision.status in ROLLBACK_STATUSES and version in loadability.not_loadable:
         why = loadability.not_loadable[version].with_code(Reason.MAY_NOT_LOAD)

@@ -255,7 +255,7 @@ def _blocked_versions(reader: Ledger, model: str) -> set[int]:
 def _counted_rollbacks(reader: Ledger, now: datetime) -> list[Transition]:
     """Return the automatic rollbacks of the last day that count against the limits.
 
-    These are done or in progress, and no admin has reset the circuit breaker since they began.
+    A rollback counts if it's done or in progress, and no admin has reset the circuit breaker since it began.
     """
     resets = reader.latest_audit_events(tags=(EventTag.BREAKER_RESET,), since=now - ONE_DAY, limit=MAX_RESETS)
     return [

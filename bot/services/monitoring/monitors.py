@@ -60,8 +60,9 @@ MAX_RECENT_CHECKS = 10  # checks shown for a monitor
 class Monitors:
     """Adds, changes, silences, and arms monitors, and acknowledges incidents.
 
-    `caller` sent the command, and `origin` says where it came from (for the audit log). Commands return the answer
-    to show. The dispatcher has checked their permissions; methods that only buttons call check their own.
+    `caller` sent the command, and `origin` says where it came from (for the audit log). Commands return the answer to
+    show. The dispatcher has already checked permission for commands; methods that only buttons call check it
+    themselves.
     """
 
     def __init__(self, context: Context, access: AccessControl, run_backtest: BacktestRunner) -> None:

@@ -32,7 +32,7 @@ class _Difference:
 
     @property
     def with_default_rule(self) -> Monitor | None:
-        """The monitor with the file's settings, if those set no rule and it has an older default rule; else None."""
+        """The monitor with the file's settings if they set no rule and its rule is an old default; otherwise, None."""
         current, rule = self.current, self.rule
         if current is None or rule is None or not current.is_from_file or rule.has_explicit_rule:
             return None

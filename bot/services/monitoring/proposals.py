@@ -175,8 +175,8 @@ class MonitorProposals:
 def _find_earlier(reader: LedgerReader, client: Client, monitor: Monitor) -> QueuedCommand | None:
     """Return the client's open proposal for the same monitor, or None if it can propose this one.
 
-    Raises UnknownModel, BadInput if the name is taken, and Refused after a different proposal by that name, or too
-        many.
+    Raises UnknownModel, BadInput if the name is taken, and Refused if the client's open proposal by that name is for a
+    different rule, or if too many proposals are open for the model.
     """
     check_model_known(reader, monitor.model)
     if existing := next((one for one in reader.monitors(monitor.model) if one.name == monitor.name), None):

@@ -105,7 +105,7 @@ class MonitorScheduler:
     def run_batch(self, batch: CheckBatch) -> None:
         """Run the checks of a batch, except those whose claim is lost or whose monitor was paused or removed.
 
-        It never raises: a check that couldn't be saved runs again after its claim expires.
+        Never raises; a check that couldn't be saved runs again after its claim expires.
         """
         with logging_context.bound(source=batch.source):
             try:
@@ -285,8 +285,9 @@ class MonitorScheduler:
         """Return the other monitors of each source that has an armed monitor with a new failure.
 
         They're checked early and recorded in the same transaction, because a source is suspect if many of its monitors
-        fail together. This happens only right after the failure, because it counts as a regular check for the others.
-        If a source has very many monitors, those that were checked longest ago are the sample.
+        fail together. This is done only right after the failure, because it counts as a regular check of those
+        monitors. Monitors that were checked recently are left out. If very many remain, only those that were checked
+        longest ago are returned, as a sample.
         """
         sources = {
             result.monitor.rule.source

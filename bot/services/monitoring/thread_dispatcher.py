@@ -26,7 +26,7 @@ class ThreadDispatcher:
         """Do nothing, because each batch gets its own thread."""
 
     def dispatch(self, batches: Sequence[CheckBatch]) -> None:
-        """Start these batches immediately."""
+        """Start each batch immediately, in its own thread."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         for batch in batches:
             thread = threading.Thread(

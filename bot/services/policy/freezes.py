@@ -91,7 +91,7 @@ class Freezes:
     def redraw_cards(self) -> int:
         """Redraw the cards of requests whose freeze has begun or ended since the last call; return how many.
 
-        This is for freezes that begin or end as time passes, and for edited freeze windows; when people freeze or
+        This covers freezes that begin or end as time passes, and edits to freeze windows; when people freeze or
         unfreeze, the cards are redrawn immediately. The first call compares with the time when each request was opened.
         """
         now, policy = self._context.clock.now(), self._context.policy

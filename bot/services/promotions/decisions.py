@@ -170,7 +170,7 @@ class RequestDecisions:
         """Open the transaction in which `caller` changes a request, lock the request, and check the permission.
 
         Yields the transaction, the request, and the evidence for the change's audit event: who the caller is, and the
-        facts that the permission was decided on.
+        facts that the permission decision was based on.
 
         Refused and AlreadyDecided are audited with `permission` and `origin` and then raised, including those that the
         body of the `with` statement raises. Also raises UnknownRequest and LedgerUnavailable.

@@ -42,8 +42,8 @@ class RequestUpkeep:
         """End the pending requests that are outdated according to the ledger; return the number of requests.
 
         A request is outdated if its policy rule has changed, if it now needs more approvals, if a later registry
-        snapshot shows a different incumbent or the version replaced or in a different stage, or if the ledger has a
-        later transition or block that affects it. The registry isn't read.
+        snapshot shows a different incumbent, or shows that the version was replaced or is in a different stage, or if
+        the ledger has a later transition or block that affects it. The registry isn't read.
         """
         with self._context.ledger.read() as reader:
             pending = reader.requests(states=[RequestState.PENDING], limit=MAX_PENDING)

@@ -37,7 +37,7 @@ def _open_requests(context: Context, command: ListRequests) -> list[tuple[Reques
 def replay_request(reader: LedgerReader, request_id: str, parse: Callable[[str], Policy]) -> list[ReplayStep]:
     """Return the steps of a request's decision, derived again from the audit log. See `replay`.
 
-    Raises UnknownRequest, LedgerUnavailable, and BadInput if events were edited so that they can't be read.
+    Raises UnknownRequest, LedgerUnavailable, and BadInput if events can't be read because they were edited.
     """
     model, subjects = reader.request(request_id).model, {request_id, f"ask:{request_id}"}
     try:

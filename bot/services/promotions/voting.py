@@ -238,5 +238,5 @@ class Requests:
 
 
 def _is_blocked_by(request: Request, version: int) -> bool:
-    """Return whether a block on `version` stops this request, which is for it or one with the same files."""
+    """Return whether a block on `version` stops a request for that version or for one with the same files."""
     return ((request.seen and request.seen.blocked) or request.version) == version

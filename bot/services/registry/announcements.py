@@ -26,7 +26,8 @@ MAX_MODELS_ANNOUNCED = 5  # by one poll, with a message each in a channel; more 
 def shared_announcements(context: Context, models: Iterable[ModelInfo]) -> dict[str, OutboxMessage]:
     """Return a shared message about new versions for each channel with many of the `models`, by channel.
 
-    A channel with at most `MAX_MODELS_ANNOUNCED` of them has none, because each gets its own message.
+    A channel with at most `MAX_MODELS_ANNOUNCED` of the models has no shared message, because each of them gets its
+    own.
     """
     by_channel: dict[str, list[ModelInfo]] = defaultdict(list)
     for model in models:
@@ -87,7 +88,7 @@ def announce_versions(
 ) -> bool:
     """Announce new versions, of which `version` is the newest; return False if they were already announced.
 
-    `metrics` describes the newest one, from `describe_metrics`, if known. `shared` is the message, if any, that
+    `metrics` is what `describe_metrics` returned for the newest one, if known. `shared` is the message, if any, that
     announces them together with other models' versions.
     """
     notice = DriftNotice(

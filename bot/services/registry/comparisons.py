@@ -58,7 +58,7 @@ class Comparisons:
         return comparison.best_version(compared, command.metric, lowest=command.lowest or None)
 
     def _fetch_versions(self, model: str) -> list[VersionInfo]:
-        """Return the model's versions, newest first. One request, or a few more if it has none."""
+        """Return the model's versions, newest first. Makes one request, or a few more if there are no versions."""
         versions = self._context.registry.versions(model)
         if versions and versions[0].model == model:
             return versions
@@ -117,7 +117,7 @@ class _RunCache:
         self._lock = threading.Lock()
 
     def get(self, ids: Iterable[str]) -> dict[str, RunInfo]:
-        """Return the runs with these IDs that are cached, by ID."""
+        """Return the cached runs among those with the given IDs, by ID."""
         with self._lock:
             found = {run_id: self._runs[run_id] for run_id in ids if run_id in self._runs}
             for run_id in found:

@@ -104,7 +104,7 @@ class Suggestions:
         return matching_choices([Choice(name, name) for name in names], typed, lambda text: True)
 
     def check(self, model: str, ref: VersionRef) -> None:
-        """Raise UnknownModel or UnknownVersion if a registry read in the last minute showed that.
+        """Raise UnknownModel or UnknownVersion if a registry read in the last minute showed that it doesn't exist.
 
         Doesn't read the registry.
         """
@@ -180,7 +180,8 @@ class Suggestions:
     def _best_notes(self, model: str, target: Stage) -> dict[int, str]:
         """Return a note for the best version, by number; empty if it isn't known.
 
-        The first metric that a gate checks decides, or else the first that the policy lists.
+        The versions are compared by the first metric that a gate checks or, if there isn't one, the first that the
+        policy lists.
         """
         recent, catalog = self._recent.get(model), self._context.policy.metrics_for(model)
         metric = next(iter([*self._gated_metrics(model, target), *catalog.settings]), None)

@@ -94,7 +94,7 @@ def _periods_around(reader: LedgerReader, model: str, requested: TimeWindow) -> 
 def _reaches_back_to(periods: Sequence[ServingPeriod], time: datetime) -> bool:
     """Return whether a period other than the oldest started at or before `time`.
 
-    The oldest doesn't count, because it can have started earlier than known.
+    The oldest doesn't count, because it may have started earlier than the ledger shows.
     """
     return len(periods) > 1 and periods[-2].since <= time
 
@@ -122,7 +122,8 @@ def _read_periods(
 def _neighbors(periods: Sequence[ServingPeriod], requested: TimeWindow | None) -> dict[str, ServingPeriod | None]:
     """Return the periods around the window; empty if there's no window.
 
-    `before` is the last period that started by the window's start, and `after` the first that started after its end.
+    `before` is the last period that started at or before the window's start, and `after` is the first that started
+    after the window's end.
     """
     if requested is None:
         return {}

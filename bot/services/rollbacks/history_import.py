@@ -103,7 +103,7 @@ class HistoryImporter:
 
 
 def _new_terms(tx: LedgerTransaction, terms: Iterable[ImportedPeriod]) -> Iterable[ImportedPeriod]:
-    """Yield the periods that the history doesn't have yet, each once."""
+    """Yield the periods that aren't in the history yet, without duplicates."""
     for period in {period.id: period for period in terms}.values():
         with suppress(KeyError):
             tx.transition(period.id)

@@ -53,9 +53,9 @@ class Completion:
     ) -> None:
         """Record the end of `transition`, which is already in its final state, and everything that goes with it.
 
-        `decision` is the outcome for a rollback's incident, and `request_end` the end of the request, unless they're
-        the defaults for the state. `news` is what else the requester should know; `facts` are what the preconditions
-        were checked on. Raises AlreadyDecided if the transition has already ended.
+        `decision` is the outcome for a rollback's incident, and `request_end` is how the request ends; omit them to use
+        the defaults for the state. `news` is anything else that the requester should know, and `facts` are the facts
+        that the preconditions were checked against. Raises AlreadyDecided if the transition has already ended.
         """
         tx.finish_transition(transition)
         if transition.request:

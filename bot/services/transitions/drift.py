@@ -105,7 +105,7 @@ class DriftDetector:
         return count
 
     def _poll_changes(self, cursor: PollCursor, at: float) -> int | None:
-        """Compare updated models, and those whose aliases matter; return how many changed, or None to sweep instead."""
+        """Compare updated models, and those whose aliases matter; return how many changed, or None to compare all."""
         registry, since = self._context.registry, cursor.since
         if since is None or not isinstance(registry, ListsChanges):
             return None
@@ -190,7 +190,7 @@ class DriftDetector:
     def _check(
         self, models: Sequence[ModelInfo], registered: int, *, is_first_poll: bool
     ) -> tuple[int, frozenset[str]]:
-        """Check these models, out of `registered` in all; return how many changed, and which ones to recheck."""
+        """Check these models, out of `registered` in total; return how many changed, and which ones to recheck."""
         names = [model.name for model in models]
         known, hold = self._recorder.known_states(names, is_first_poll=is_first_poll)
         # Nothing is recorded during a transition, so that a later poll finds the model again.

@@ -80,7 +80,7 @@ class KnownState:
         return [(number,) for number in reversed(new)] if len(new) <= MAX_SINGLE_ANNOUNCEMENTS else [new]
 
     def has_moved_files(self, snapshot: RegistrySnapshot) -> bool:
-        """Return whether the versions' identities differ from the last snapshot's in all sources, and only there."""
+        """Return whether every version in both this snapshot and the last one differs, and only in its source."""
         last = self.last_snapshot
         return last is not None and bool(drift.are_files_moved(last.marks or {}, snapshot.marks or {}))
 
@@ -120,7 +120,7 @@ class DriftRecorder:
     def record(
         self, readings: Sequence[ModelReading], hold: Hold | None, shared: Mapping[str, OutboxMessage]
     ) -> dict[str, bool]:
-        """Record these readings in one transaction; return whether there was news, for each recorded model.
+        """Record these readings in one transaction; return, for each recorded model, whether there was news.
 
         Models that are missing from the result are being changed, so they have to be reread. `shared` has the messages
         that announce many models' versions together, by channel.
@@ -222,9 +222,9 @@ class DriftRecorder:
     ) -> Transition | None:
         """Add a change in Production to the history; return its transition (the last, if several), or None.
 
-        If the model had no version in Production so far, all versions there are added, since they all serve; the
-        version with the alias, or else the highest, comes last. A different version with the holder's number is also a
-        change. What the first poll finds comes before all pending work.
+        If the model had no version in Production before, all versions there are added, since they all serve; the
+        version with the alias, or else the highest, comes last. A different version with the same number as the last
+        one in Production also counts as a change. What the first poll finds comes before all pending work.
         """
         last, holders = _last_production_transition(known.transitions), snapshot.holders(Stage.PRODUCTION)
         holder = last.version if last and last.target is Stage.PRODUCTION else None

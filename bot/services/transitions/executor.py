@@ -195,7 +195,7 @@ class TransitionExecutor:
         )
 
     def _is_stopped(self, transition: Transition) -> bool:
-        """Stop a frozen transition, or a rollback whose version can't be restored; return whether one was stopped.
+        """Stop a frozen transition, or a rollback whose version can't be restored; return whether it was stopped.
 
         Ends a rollback; releases any other transition for a retry.
         """
@@ -222,7 +222,7 @@ class TransitionExecutor:
         return why is not None
 
     def _apply(self, transition: Transition, plan: TransitionPlan) -> tuple[Transition, str]:
-        """Set the stage, then the alias; return the begun transition, and why MLflow rejected the alias, if it did.
+        """Set the stage, then the alias; return the begun transition and, if MLflow rejected the alias, the reason.
 
         First records that the registry may have changed. If the alias is refused, the stage has already changed, so the
         refusal is reported and doesn't fail the transition. Raises AlreadyDecided if another process took over the
@@ -250,10 +250,10 @@ class TransitionExecutor:
         return transition, ""
 
     def _is_confirmed(self, transition: Transition, *, check_alias: bool) -> bool:
-        """Return whether the registry shows the stage and, if `check_alias`, the alias. One request.
+        """Return whether the registry shows the stage and, if `check_alias`, the alias. Makes one request.
 
-        Doesn't use the model's summary if the former holder stays, since it names only the highest version in a stage,
-        or for rollbacks, since it's slow for many versions.
+        Doesn't use the model's summary if the former holder stays, because the summary names only the highest version
+        in a stage, or for rollbacks, because reading it is slow if there are many versions.
         """
         wanted = self._context.aliases[transition.target] if check_alias and transition.has_alias else None
         if transition.has_alias and not transition.keep_existing and transition.kind is not TransitionKind.ROLLBACK:
@@ -293,7 +293,7 @@ class TransitionExecutor:
         news: Sentence | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """In one transaction, record the end of a transition and everything with it; see `Completion.finish`."""
+        """In one transaction, record a transition's end and everything that goes with it; see `Completion.finish`."""
         now = self._context.clock.now()
         ended = replace(transition, state=state, why=why, finished_at=now)
         with self._context.ledger.write() as tx:

@@ -59,8 +59,8 @@ def current_transition(reader: LedgerReader, model: str, stage: Stage) -> Transi
 def issue(tx: LedgerTransaction, context: Context, transition: Transition) -> bool:
     """Issue a passport for a finished transition; return whether it was issued.
 
-    Issues nothing for other kinds of transitions, before the version's digest is recorded, or without a key. Never
-    raises because of the key: the transition was made, and the passport can follow.
+    Issues nothing for other kinds of transitions, before the version's digest is recorded, or without a key. A problem
+    with the key never raises an error, because the transition is done and the passport can be issued later.
     """
     is_move = transition.kind in PASSPORT_KINDS and transition.target in TARGET_STAGES
     if not is_move or transition.state is not TransitionState.DONE:
@@ -151,7 +151,7 @@ def _add_passport(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedPassport:
-    """A passport as programs get it, with its state, and the version's manifest as a statement.
+    """A passport as programs receive it, with its state, and the version's manifest as a statement.
 
     `status` returns the signed status list for its model, as of the same moment. It raises Misconfigured.
     """

@@ -108,8 +108,8 @@ class Preconditions:
     def why_not_restorable(self, transition: Transition) -> Sentence | None:
         """Return why a rollback's version can't be restored: it never served, is blocked now, or might not load.
 
-        Return None if it can be. For forced rollbacks, loading isn't checked. It was usually checked just before the
-        decision, but not after a click, or if another process took over. If files are unavailable, a person gets a
+        Return None if it can be. For forced rollbacks, loading isn't checked. Loading was usually checked just before
+        the decision, but not after a click, or if another process took over. If files are unavailable, a person gets a
         refusal and can force the rollback; a monitor's rollback waits, so FilesUnreachable is raised.
         """
         if transition.kind is not TransitionKind.ROLLBACK:

@@ -110,7 +110,7 @@ class Restores:
         return [facts for snapshot in to_check if (facts := self._read_model(snapshot, models.get(snapshot.model)))]
 
     def _read_model(self, snapshot: RegistrySnapshot, info: ModelInfo | None) -> RestoreFacts | None:
-        """Return the facts about one model, or None if other processes are changing it, so the ledger is current.
+        """Return the facts about one model, or None if another process is changing it or has already compared it.
 
         The registry is read between two reads of the ledger. The second one shows any transition in between, and tags
         are recorded in the ledger before they're written.

@@ -68,7 +68,7 @@ def schedule_serving_check(tx: LedgerTransaction, context: Context, transition: 
 
 
 def _announce(tx: LedgerTransaction, context: Context, check: ServingCheck, sentence: Sentence) -> None:
-    """Show a check's new state in its transition's own message, and in a thread if there's none or people must act.
+    """Show a check's new state in its transition's message, and in a thread if it has none or people must act.
 
     An incident reports its result when it ends, so a timeout isn't repeated in its thread.
     """
@@ -110,8 +110,8 @@ def record_undelivered_event(
 ) -> None:
     """Record an undelivered event in the audit log and the thread; `limit` is the maximum age, if it was exceeded.
 
-    Does nothing for audit streams: their events are dropped only if the policy doesn't have the stream anymore, which
-    the audit log already says.
+    Does nothing for audit streams, because their events are dropped only if the policy doesn't have the stream anymore,
+    which the audit log already shows.
     """
     if message.kind is not MessageKind.EVENT:
         return

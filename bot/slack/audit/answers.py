@@ -26,7 +26,7 @@ from bot.slack.core.blocks import (
 
 
 def event_text(event: Event, max_length: int) -> str:
-    """Return when an event happened, then what happened, with the latter cut to `max_length` characters."""
+    """Return an event's time and description, with the description cut to `max_length` characters."""
     text = to_mrkdwn(audit_messages.describe_event(event, with_names=False))
     return f"{format_time(event.at)}  {cut_mrkdwn(text, max_length)}"
 

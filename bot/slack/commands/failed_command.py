@@ -10,7 +10,7 @@ RUN_CORRECTED, EDIT_AGAIN = "run_corrected", "edit_again"
 
 
 def with_corrected_command(answer: Message, text: str, draft_id: str) -> Message:
-    """Add the corrected command to an answer, with a button that runs it; `draft_id` is the draft with its text."""
+    """Add the corrected command to an answer, with a button that runs it; `draft_id` is its draft's ID."""
     run = ButtonElement(text="Run it", action_id=RUN_CORRECTED, value=draft_id)
     command = section(code(f"/model {text}", 2900))
     return build_message(answer.text, [*answer.blocks, command, ActionsBlock(elements=[run])])

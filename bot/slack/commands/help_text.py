@@ -59,7 +59,7 @@ def menu_buttons(*others: ButtonElement) -> ActionsBlock:
 
 
 def form_offer(usage: Sentence, typed: str) -> Message:
-    """Return what's missing, with a button that opens the form for what was typed, if that's short enough."""
+    """Return what's missing, and a button that opens the form for what was typed, unless that's too long."""
     message = sentence_message(usage)
     if len(typed) > MAX_BUTTON_VALUE:
         return message

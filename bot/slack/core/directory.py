@@ -87,7 +87,7 @@ class SlackDirectory:
         }
 
     def member_ids(self, ids: Sequence[str]) -> list[str]:
-        """Return the IDs of the given users and of groups' members, sorted, without members that Slack can't list."""
+        """Return the IDs of the given users and of the groups' members, sorted; omit members that Slack can't list."""
         return sorted(self._users_behind(ids)[0])
 
     def electorate(self, ids: Sequence[str]) -> EligibleApprovers:

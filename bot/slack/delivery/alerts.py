@@ -50,7 +50,7 @@ class _IncidentMessage:
 
 
 class AlertDelivery:
-    """Delivers incidents and their charts. `report_missing_scopes` gets any missing scopes for uploading charts."""
+    """Delivers incidents and their charts. `report_missing_scopes` is called with any scopes missing for uploads."""
 
     def __init__(
         self,

@@ -68,11 +68,12 @@ _RESTRICTED_HINT = say(
 
 
 class SlackNotifier:
-    """Delivers outbox messages through Slack's Web API. `client` must not retry automatically: it could post twice.
+    """Delivers outbox messages through Slack's Web API.
 
-    `policy` returns the active policy, and `display_names` returns the names of people and groups by ID.
-    `notify_admins` gets problems that only admins can fix, each with a key; `report_missing_scopes` gets the scopes
-    that the app is missing. `links` builds links to the registry's pages.
+    `client` must not retry automatically, because it could post twice. `policy` returns the active policy, and
+    `display_names` returns the names of people and groups by ID. `notify_admins` is called with problems that only
+    admins can fix, each with a key; `report_missing_scopes` is called with the scopes that the app is missing. `links`
+    builds links to the registry's pages.
     """
 
     def __init__(

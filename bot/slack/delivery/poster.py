@@ -55,8 +55,8 @@ class LeaseExpiring(Exception):
 class MessagePoster:
     """Posts and edits outbox messages through Slack's Web API.
 
-    `client` must not retry automatically: it could post twice. `notify_admins` gets problems that only admins can fix,
-    each with a key.
+    `client` must not retry automatically, because it could post twice. `notify_admins` is called with problems that
+    only admins can fix, each with a key.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class PublishedMessage(NamedTuple):
 class Publisher:
     """Posts query results. They bypass the outbox, because people can repeat a query if its result is lost.
 
-    `report_missing_scopes` gets any missing scopes for uploading files.
+    `report_missing_scopes` is called with any scopes missing for file uploads.
     """
 
     def __init__(self, client: WebClient, report_missing_scopes: ReportMissingScopes) -> None:

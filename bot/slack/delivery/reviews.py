@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ReviewDelivery:
-    """Delivers incident reviews. `report_missing_scopes` gets any missing scopes for uploading the files."""
+    """Delivers incident reviews. `report_missing_scopes` is called with any scopes missing for file uploads."""
 
     def __init__(
         self,

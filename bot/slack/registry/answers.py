@@ -238,7 +238,7 @@ def _link_blocks(view: VersionCard, links: RegistryLinks) -> list[Block]:
 
 
 def archive_question(draft_id: str, model: str, version: str) -> Message:
-    """Return the question to confirm before a version is archived; the buttons carry the draft's ID."""
+    """Return the message that asks for confirmation before archiving a version; its buttons carry the draft's ID."""
     text = to_mrkdwn(messages.archive_question(model, version))
     buttons = [
         ButtonElement(text="Archive it", action_id=CONFIRM_ARCHIVE, value=draft_id, style="danger"),

@@ -27,7 +27,7 @@ class ProposalState(Enum):
 class MonitorProposal:
     """A proposed monitor, as it will be added, and the reason for it.
 
-    `backtest` says when it would have fired before it was proposed, which was at the monitor's `created_at`.
+    `backtest` says when the monitor would have fired before it was proposed, which was at its `created_at`.
     `decided_by` is the person who added or dismissed it.
     """
 

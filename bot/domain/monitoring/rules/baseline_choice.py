@@ -1,4 +1,4 @@
-"""Chooses what a version is compared with: the frozen baseline, or the version's own days."""
+"""Chooses the baseline for a version: the frozen one, or one built from the version's own readings."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def _baseline_at_slot(
 ) -> tuple[Baseline, Sentence | None]:
     """Return the baseline for the block that begins at `start`, and a remark about it.
 
-    If too little was measured before the term, in total or at these hours, it's the version's own past days. If those
-    are too few as well, the remark says why, and when evaluation starts.
+    If too little was measured before the term, in total or at these hours, the baseline comes from the version's own
+    past days. If there are too few of those as well, the remark says why, and when evaluation starts.
     """
     rule = inputs.rule
     if preferred is not None and has_enough_history(rule, preferred) and has_slot(rule, preferred, start):

@@ -51,7 +51,7 @@ NOISE_FACTOR_LIMIT = 3.0  # standard errors by which a time of day must be noisi
 
 
 def lookback(history: float) -> float:
-    """Return the most seconds that a baseline can cover: 21 days, or `history` if that's longer."""
+    """Return the maximum length of a baseline in seconds: 21 days (see `day_length`), or `history` if that's longer."""
     return max(history, MAX_DAYS * day_length(history))
 
 
@@ -164,7 +164,7 @@ class Variability:
 def measure_variability(
     at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY
 ) -> Variability:
-    """Return how readings, and means of each length in `SCAN_WINDOWS`, vary around what's expected of them.
+    """Return how readings, and means of each length in `SCAN_WINDOWS`, vary around their expected values.
 
     The expected values are means over `days` days of `period` seconds each, so they absorb 1/days of the variance of a
     reading, and k/days of the variance of a mean over k days. To limit the effect of old incidents, single readings,

@@ -47,7 +47,7 @@ def evaluate(inputs: RuleInput) -> RuleResult:
 def _evaluate_count(inputs: RuleInput, baseline: Baseline, baseline_for: BaselineLookup) -> RuleResult | None:
     """Evaluate this check's count together with all earlier ones.
 
-    If there's no count, return None, or no verdict if the baseline's counts are sparse.
+    If there's no count, return None, or a result without a verdict if the baseline's counts are sparse.
     """
     rule, now = inputs.rule, inputs.now
     weighed = proportions.judge_count(

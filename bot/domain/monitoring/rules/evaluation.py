@@ -1,7 +1,7 @@
 """Applies a monitor's rule to a check: the evaluation behind both live checks and backtests. Pure.
 
 A rule reads earlier data through `MonitorHistory`: from the ledger in bot/services/monitoring/check_evaluation.py, and
-from memory in bot/services/monitoring/backtests.py. That's the only difference between the two.
+from memory in bot/services/monitoring/backtests.py. Live checks and backtests don't differ otherwise.
 `compare_with_baseline` compares a value with the expected one, for every rule that has a baseline.
 """
 
@@ -42,7 +42,7 @@ class MonitorHistory(Protocol):
         ...
 
     def own_baseline(self, kind: OwnBaselineKind) -> tuple[datetime, Baseline] | None:
-        """Return the end of the version's own baseline and the baseline; None if there's none."""
+        """Return when the version's own baseline ends, and the baseline itself; None if there's none."""
         ...
 
     def save_own_baseline(self, kind: OwnBaselineKind, since: datetime, until: datetime, summary: Baseline) -> None:

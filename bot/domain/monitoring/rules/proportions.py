@@ -86,7 +86,7 @@ def summarize_counts(count: Floats, total: Floats, day: Ints, on_weekend: npt.Ar
 
 
 def with_counts(baseline: Baseline, points: TimeSeries) -> Baseline:
-    """Return the baseline, with a summary of its readings `points` if they're counts, with or without totals."""
+    """Return the baseline. If its readings, `points`, are counts (with or without totals), add a summary of them."""
     series = count_series(points)
     if series is None:
         return baseline
@@ -303,10 +303,11 @@ def judge_count(
     effect: MinimumEffect,
     fail_after: int,
 ) -> CountResult | None:
-    """Evaluate a reading of `total` cases, given `previous_evidence`; `value` is the share of them that was counted.
+    """Evaluate a reading, given `previous_evidence`. `value` is the share of its `total` cases that was counted.
 
-    Return None if this reading isn't a count, or if the baseline's readings aren't. It's worse if the evidence reaches
-    the threshold, which takes at least `fail_after` readings. There's no verdict if no value can be worse by `effect`.
+    Return None if this reading isn't a count, or if the baseline's readings aren't. The reading is worse if the
+    evidence reaches the threshold, which takes at least `fail_after` readings. There's no verdict if no value can be
+    worse by `effect`.
     """
     if not baseline.has_counts or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None

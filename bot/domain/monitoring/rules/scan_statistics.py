@@ -113,7 +113,7 @@ def scan_lengths(
 
 
 def _recurring_gaps(baseline: Baseline, higher_is_better: bool) -> Floats:
-    """Return how much worse than expected means of each length regularly are, by time of day: (lengths, slots)."""
+    """Return how much worse than expected the means of each length regularly are, by time of day: (lengths, slots)."""
     extremes = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
     return np.abs(extremes) if len(extremes) else np.zeros((len(baseline.spread), len(baseline.same)))
 

@@ -118,7 +118,7 @@ def _text(value: Any) -> str | None:
 
 
 def _matches(value: str | None, patterns: list[str]) -> bool:
-    """Return whether a claim's value matches a pattern, part by part: `acme*/x` doesn't match `acme/fake/x`."""
+    """Return whether a claim's value matches any pattern, part by part: `acme*/x` doesn't match `acme/fake/x`."""
     return value is not None and any(
         len(parts) == len(value.split("/")) and all(map(_matches_part, value.split("/"), parts))
         for parts in (pattern.split("/") for pattern in patterns)

@@ -44,10 +44,10 @@ class People(StrictModel):
         return users.get(ci.actor.casefold())
 
     def is_starter_unknown(self, requester: Actor | None, ci: CiRun | None) -> bool:
-        """Return whether this should list who started a request's CI job, but doesn't, so it could be anyone.
+        """Return whether whoever started a request's CI job should be listed but isn't, so it could be anyone.
 
-        It should if the run is verified. It also should if it lists anyone and the requester is a program, since a
-        program can omit its CI run.
+        They should be listed if the run is verified. They should also be listed if anyone is and the requester is a
+        program, since a program can omit its CI run.
         """
         run = ci or CiRun()
         is_program = isinstance(requester, Client) or bool(run)

@@ -32,7 +32,7 @@ class Quotas(StrictModel):
 
 
 class QuotaMeter:
-    """Counts uses with the generic cell rate algorithm (GCRA, ITU-T I.371), which stores one timestamp per quota.
+    """A usage counter based on the generic cell rate algorithm (GCRA, ITU-T I.371), with one timestamp per quota.
 
     Each caller has their own quotas. A quota of 60 allows 60 uses at once; after that, another one becomes available
     every minute. Quotas that are full again aren't stored. Thread-safe.
