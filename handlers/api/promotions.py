@@ -167,7 +167,7 @@ def list_blocks(
         str, Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")
     ],
 ) -> Response:
-    """Return the versions that were rolled back as bad and haven't been unblocked. A request for one fails a gate."""
+    """Return the versions that were rolled back and haven't been unblocked. A request for one fails a gate."""
     call.require_model(model, "list blocked versions of")
     with call.services.ledger.read() as reading:
         blocks = [

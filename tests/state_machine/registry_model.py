@@ -160,7 +160,7 @@ class RegistryModel:
         return failed
 
     def is_blocked(self, model: str, version: int) -> bool:
-        """Return whether this version was rolled back as bad, rather than an earlier one with its number."""
+        """Return whether this version was rolled back, rather than an earlier one with its number."""
         _, out = self.bars.get((model, version), (None, 0))
         return out is None or out == self.made[model].get(version)
 

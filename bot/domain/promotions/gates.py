@@ -183,7 +183,7 @@ def _check_not_blocked(gate: object, facts: GateFacts) -> list[GateResult]:
         return []
     block, value = facts.block, "not blocked"
     if block:
-        value = f"rolled back as bad on {block.at:%Y-%m-%d} ({truncate(block.reason, 200)})"
+        value = f"rolled back on {block.at:%Y-%m-%d} ({truncate(block.reason, 200)})"
     if block and block.version != facts.version.version:
         value = f"registered from the same run as v{block.version}, which was {value}"
     return [GateResult(name=NOT_BLOCKED_GATE, bound="not blocked", value=value, passed=block is None)]

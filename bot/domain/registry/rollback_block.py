@@ -29,7 +29,7 @@ class RollbackBlock:
 def block_reason(block: RollbackBlock) -> Sentence:
     """Return why a version is blocked, without mentioning anyone."""
     return say(
-        "{v} is blocked: rolled back as bad ({when}). {why}",
+        "{v} is blocked: rolled back ({when}). {why}",
         v=Code(f"v{block.version}"),
         when=block.at,
         why=ended_with_period(truncate(block.reason, 300)),
@@ -40,7 +40,7 @@ def block_details(block: RollbackBlock) -> Sentence:
     """Return why a version is blocked, who blocked it, and how to unblock it."""
     blocked_by = "" if isinstance(block.by, Automation) else say(" by {who}", who=format_actor(block.by))
     return say(
-        "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
+        "{v} was rolled back{who} ({when}): {why} To unblock it: {how}",
         v=Code(f"v{block.version}"),
         when=block.at,
         who=blocked_by,

@@ -22,9 +22,7 @@ ANOTHER_VERSION = (
     "{v} of {model} isn't the same version that was in Production; it was replaced later. "
     "To request a promotion: {promote}"
 )
-BLOCKED = (
-    "{v} of {model} is blocked: it was rolled back as bad. Unblock it with {unblock}, or request a promotion: {promote}"
-)
+BLOCKED = "{v} of {model} is blocked: it was rolled back. Unblock it with {unblock}, or request a promotion: {promote}"
 LOADABILITY_UNKNOWN_TO_MONITOR = (
     "Can't check whether {v} of {model} loads. {why} The monitor checks again each time it runs, and rolls back once "
     "the version is known to load."

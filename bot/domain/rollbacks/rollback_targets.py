@@ -101,7 +101,7 @@ class TargetRefusal(Enum):
 
     NEVER_SERVED = "never_served"  # no finished transition ever put it into Production
     ANOTHER_VERSION = "another_version"  # another version with this number served
-    BLOCKED = "blocked"  # it was rolled back as bad and not unblocked since
+    BLOCKED = "blocked"  # it was rolled back and not unblocked since
 
 
 def target_refusal(

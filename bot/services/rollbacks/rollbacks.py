@@ -192,7 +192,7 @@ class Rollbacks:
         Raises BadInput if the version isn't blocked, and LedgerUnavailable.
         """
         if not command.reason:
-            raise BadInput("Unblocking needs a reason, because that version was rolled back as bad.")
+            raise BadInput("Unblocking needs a reason, because that version was rolled back.")
         version, now, by = (
             self._version_number(command.model, command.version),
             self._context.clock.now(),

@@ -186,7 +186,7 @@ def _title(request: Request, freeze: ActiveFreeze | None) -> str:
     if request.state is RequestState.PENDING and request.has_blocking_gates and request.seen:
         failed = [gate.name for gate in request.seen.failed_gates]
         if failed == [NOT_BLOCKED_GATE]:
-            return f"⛔ {change} is blocked: rolled back as bad, unblock or override needed"
+            return f"⛔ {change} is blocked after a rollback, unblock or override needed"
         gates_text = truncate(sanitize_text(failed[0]), 25) if len(failed) == 1 else f"{len(failed)} gates"
         return f"⛔ {change} is blocked: {gates_text} failed, override needed"
     model = truncate(sanitize_text(request.model), 80)

@@ -123,7 +123,7 @@ def _version_row(version: VersionInfo, block: RollbackBlock | None) -> str:
     if version.created_at:
         parts.append(f"registered {format_time(version.created_at)}")
     if block:
-        parts.append(f"⛔ rolled back as bad ({format_time(block.at)}): {escape_and_cut(block.reason, 60)}")
+        parts.append(f"⛔ rolled back ({format_time(block.at)}): {escape_and_cut(block.reason, 60)}")
     return "• " + "  ·  ".join(parts)
 
 

@@ -213,7 +213,7 @@ def _legend_entries(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         production,
         *([("★ best", BEST_COLOR)] if comparison.best else []),
-        *([("✖ rolled back as bad", FAILED_COLOR)] if is_blocked else []),
+        *([("✖ rolled back", FAILED_COLOR)] if is_blocked else []),
     ]
 
 

@@ -26,7 +26,7 @@ def version_unfurl(
     lines = [
         version_headline(view.version),
         "  ·  ".join(f"{code(name, 60)} {escape(metrics.format_value(name, values[name]))}" for name in important),
-        f"⛔ Rolled back as bad: {escape_and_cut(view.block.reason, 300)}" if view.block else "",
+        f"⛔ Rolled back: {escape_and_cut(view.block.reason, 300)}" if view.block else "",
         _request_line(request, card_link) if request else "",
     ]
     status = "" if request else (view.card.approval_status or "").replace("_", " ")

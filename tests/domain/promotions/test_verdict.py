@@ -23,7 +23,7 @@ from tests.support.slack.card_examples import (
 FAULTY = {
     "a gate failed on noise": "❌ 1 of 4 gates fails: f1 0.884, needs ≥ 0.886 (the miss is within noise)",
     "breaks callers": "⚠️ breaks callers · no gates · f1 +2.9%",
-    "a blocked version": "❌ 1 of 5 gates fails: blocked, rolled back as bad on 2026-05-04 (Accuracy fell",
+    "a blocked version": "❌ 1 of 5 gates fails: blocked, rolled back on 2026-05-04 (Accuracy fell",
     "latency doubled": "4 of 4 gates pass · ⚠️ latency_ms +104%, worse · f1 +2.9%",
     "a frozen model": "✅ 4 of 4 gates pass",  # the card's headline says that Production is frozen
     "a quorum half met": "✅ 4 of 4 gates pass · f1 +2.9%",

@@ -1,4 +1,4 @@
-"""Versions that were rolled back as bad: what refuses them, and who can override or unblock them."""
+"""Versions that were rolled back: what refuses them, and who can override or unblock them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_blocked_version_cannot_be_requested_and_the_refusal_says_how_to_unblo
     with pytest.raises(GateFailed) as refusal:
         bad.open(f"promote churn 4 {stage}")
     assert str(refusal.value) == (
-        "No request was opened for “churn” v4: it was rolled back as bad on 2026-05-07 (accuracy fell). "
+        "No request was opened for “churn” v4: it was rolled back on 2026-05-07 (accuracy fell). "
         'To unblock it: /model unblock churn 4 --reason "…"'
     )
 
@@ -42,7 +42,7 @@ def test_a_policy_can_ignore_the_block(bad: Bench) -> None:
 
 def test_the_gate_can_be_named_too(bad: Bench) -> None:
     set_production_rule(bad, {"not_blocked": True})
-    with pytest.raises(GateFailed, match="rolled back as bad"):
+    with pytest.raises(GateFailed, match="rolled back"):
         bad.open(REQUEST_AGAIN)
     [gate] = bad.open("promote churn 3 production").seen.gates  # type: ignore[union-attr]
     assert (gate.name, gate.value, gate.passed) == ("not_blocked", "not blocked", True)
@@ -53,7 +53,7 @@ def test_validation_shows_the_gate(bad: Bench) -> None:
     assert isinstance(command, Validate)
     _, seen = bad.gate_checks.validate_gates(command)
     assert [(gate.name, gate.value) for gate in seen.failed_gates] == [
-        ("not_blocked", "rolled back as bad on 2026-05-07 (accuracy fell)")
+        ("not_blocked", "rolled back on 2026-05-07 (accuracy fell)")
     ]
 
 
@@ -136,7 +136,7 @@ def test_registering_the_same_run_again_does_not_bypass_the_block(bad: Bench, tw
     first, again = twice
     with pytest.raises(GateFailed) as refusal:
         bad.open(f"promote churn {again} production")
-    assert f"it was registered from the same run as v{first}, which was rolled back as bad on" in str(refusal.value)
+    assert f"it was registered from the same run as v{first}, which was rolled back on" in str(refusal.value)
     assert f"/model unblock churn {first}" in str(refusal.value)
 
 
@@ -162,7 +162,7 @@ def test_a_blocked_version_s_request_from_an_older_release_is_not_promoted(bad: 
         tx.save_request(replace(tx.lock_request(request.id), seen=seen))
     bad.moves.execute_due("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.STALE, [2])
-    assert "it was rolled back as bad" in bad.now(request).outcome
+    assert "it was rolled back" in bad.now(request).outcome
 
 
 def test_a_version_unblocked_before_the_transition_is_promoted(bad: Bench) -> None:

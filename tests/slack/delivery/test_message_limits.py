@@ -244,7 +244,7 @@ def test_a_pending_card_says_whom_it_waits_for() -> None:
 
 def test_a_pending_card_says_that_its_version_is_blocked() -> None:
     block = a_block("plain")
-    assert "⛔ `v999999999` was rolled back as bad by" in message_text(
+    assert "⛔ `v999999999` was rolled back by" in message_text(
         {"blocks": request_card.request_card(a_request(), [], block=block).blocks}
     )
     assert "⛔" not in message_text(

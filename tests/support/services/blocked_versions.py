@@ -1,4 +1,4 @@
-"""A version that was rolled back as bad, and its unblocking."""
+"""A version that was rolled back, and its unblocking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: A
 
 @pytest.fixture
 def bad(served: Bench) -> Bench:
-    """Return a bench whose v4 was rolled back as bad, so v2 is in Production again."""
+    """Return a bench whose v4 was rolled back, so v2 is in Production again."""
     served.do(ROLL_BACK, BOB)
     served.clock.advance(hours=1)
     return served

@@ -188,7 +188,7 @@ def faulty_examples() -> list[CardExample]:
             request=a_churn_request(a_snapshot(BETTER, block=block)),
             block=block,
             decision="reject",
-            reason="it was rolled back as bad",
+            reason="it was rolled back",
         ),
         CardExample(
             name="latency doubled",

@@ -25,7 +25,7 @@ class TestBlockedVersions:
     def blocked(
         self, app: RunningApp, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: Any
     ) -> RunningApp:
-        """A bot whose v4 was rolled back as bad, and a terminal on another machine with the same MLflow."""
+        """A bot whose v4 was rolled back, and a terminal on another machine with the same MLflow."""
         mlflow_backend.add_model("churn")
         for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
             run_id = mlflow_backend.add_run(metrics={"f1": 0.8 + at / 100})
@@ -58,7 +58,7 @@ class TestBlockedVersions:
     ) -> None:
         Path("registrar.yml").write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
         assert main(["validate", "churn", "4"]) == 1
-        assert "rolled back as bad" in capsys.readouterr().out
+        assert "rolled back" in capsys.readouterr().out
 
     def test_are_unknown_if_the_bot_does_not_respond(
         self, blocked: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
